@@ -1,0 +1,431 @@
+"""Cycle steps: what a cycle leaves behind, accumulated sample by sample in constant memory and compiled code."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from model.block import LATE_INPUT, MASKED_INPUT, FrameBlock
+from model.ring import copy_window, grown
+from model.schema import CycleSteps
+from model.windows import WindowBatch
+
+# One row a cell. Charges in Ah, energies in Wh, times in s; integrals run from the last close to the last sample.
+CYCLE_ROW = np.dtype(
+    [
+        ("t_ms", np.int64),
+        ("first_ms", np.int64),
+        ("step", np.int64),
+        ("charge_ah", np.float64),
+        ("discharge_ah", np.float64),
+        ("charge_wh", np.float64),
+        ("discharge_wh", np.float64),
+        ("charge_s", np.float64),
+        ("discharge_s", np.float64),
+        ("rest_s", np.float64),
+        ("cv_ah", np.float64),
+        ("cv_s", np.float64),
+        ("temp_degc_s", np.float64),
+        ("temp_s", np.float64),
+        ("resistance_sum_ohm", np.float64),
+        ("charge_run_ah", np.float64),
+        ("throughput_ah", np.float64),
+        ("voltage_v", np.float32),
+        ("current_a", np.float32),
+        ("nominal_ah", np.float32),
+        ("voltage_max_v", np.float32),
+        ("voltage_min_v", np.float32),
+        ("temp_max_degc", np.float32),
+        ("cc_current_a", np.float32),
+        ("rest_start_v", np.float32),
+        ("relaxation_v", np.float32),
+        ("resistance_count", np.int32),
+        ("cycle", np.int32),
+        ("flags", np.uint8),
+    ],
+    align=True,
+)
+
+CLOSE_ON = {"cycle": 0, "charge": 1, "equivalent_full_cycle": 2}
+REST_RATE = 0.02  # 1/h: below C/50 a cell rests
+STEP_RATE = 0.2  # 1/h: a current step this large shows a resistance
+STEP_MAX_S = 60.0  # a step seen over a longer interval shows diffusion rather than resistance
+CV_FRACTION = 0.9  # constant voltage has begun when the current fell below this part of its plateau
+CHARGE_RUN = 0.01  # of the nominal capacity: regenerative braking is not yet a charge
+REFERENCES = 5  # channels that are also given relative to the cell's own first cycles
+
+
+class CycleStepState:
+    """The cycle accumulators and step rings of any number of cells."""
+
+    def __init__(self, steps: CycleSteps, slots: int = 0) -> None:
+        self.steps = steps
+        self.counts = np.zeros(4, np.int64)
+        channels = len(steps.channels)
+        self.rows: NDArray[np.void] = np.zeros(0, CYCLE_ROW)
+        self.bins = np.zeros((0, 2, steps.bins), np.float32)
+        self.reference_bins = np.zeros((0, 2, steps.bins), np.float32)
+        self.reference_bins_count = np.zeros((0, 2, steps.bins), np.uint8)
+        self.reference_sum = np.zeros((0, REFERENCES), np.float32)
+        self.reference_count = np.zeros((0, REFERENCES), np.uint8)
+        self.ring = np.zeros((0, steps.window, channels), np.float32)
+        self.slots = 0
+        self.reserve(slots)
+
+    def reserve(self, slots: int) -> None:
+        """Makes room for ``slots`` cells; new ones have seen nothing."""
+        if slots <= self.slots:
+            return
+        held = len(self.rows)
+        if slots > held:
+            self.rows = grown(self.rows, slots)
+            self.bins = grown(self.bins, slots)
+            self.reference_bins = grown(self.reference_bins, slots)
+            self.reference_bins_count = grown(self.reference_bins_count, slots)
+            self.reference_sum = grown(self.reference_sum, slots)
+            self.reference_count = grown(self.reference_count, slots)
+            self.ring = grown(self.ring, slots)
+            self.rows["t_ms"][held:] = -1
+            self.rows["cycle"][held:] = -1
+        self.slots = slots
+
+    def update(
+        self, block: FrameBlock, cursor: NDArray[np.int64], out: WindowBatch, filled: int, *, emit: bool = True
+    ) -> int:
+        """Folds frames in from ``cursor`` (int64 [2]: frame, cell) until the block or the room in ``out`` ends.
+
+        Advances ``cursor`` in place and returns how many windows of ``out`` are filled. ``emit=False`` rebuilds state
+        without making windows due.
+        """
+        steps = self.steps
+        return int(
+            _update(
+                block,
+                cursor,
+                out,
+                filled,
+                emit,
+                self.rows,
+                self.bins,
+                self.reference_bins,
+                self.reference_bins_count,
+                self.reference_sum,
+                self.reference_count,
+                self.ring,
+                self.counts,
+                CLOSE_ON[steps.close_on],
+                steps.max_gap_s,
+                steps.min_depth,
+                steps.bin_low_v,
+                steps.bin_width_v,
+                steps.reference_cycles,
+                steps.nominal_capacity_ah,
+            )
+        )
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _update(
+    block,
+    cursor,
+    out,
+    filled,
+    emit,
+    rows,
+    bins,
+    reference_bins,
+    reference_bins_count,
+    reference_sum,
+    reference_count,
+    ring,
+    counts,
+    close_on,
+    max_gap_s,
+    min_depth,
+    bin_low_v,
+    bin_width_v,
+    reference_cycles,
+    default_nominal_ah,
+):  # type: ignore[no-untyped-def]
+    capacity = out.slot.shape[0]
+    length, bin_count = ring.shape[1], bins.shape[2]
+    frames = block.first_slot.shape[0]
+    frame, first_cell = cursor[0], cursor[1]
+    while frame < frames:
+        t_ms, current_a, number = block.t_ms[frame], block.current_a[frame], block.cycle[frame]
+        cells, probes = block.cells[frame], block.probes[frame]
+        voltage_start, temp_start = block.voltage_start[frame], block.temp_start[frame]
+        nominal_ah = block.nominal_ah[frame]
+        for cell in range(first_cell, cells):
+            if emit and filled == capacity:
+                cursor[0], cursor[1] = frame, cell
+                return filled
+            slot = block.first_slot[frame] + cell
+            row = rows[slot]
+            voltage_v = block.voltage_v[voltage_start + cell]
+            if t_ms <= row.t_ms:
+                if t_ms == row.t_ms:
+                    counts[2] += 1
+                else:
+                    counts[1] += 1
+                    row.flags |= LATE_INPUT
+                continue
+            if not math.isfinite(voltage_v):
+                counts[3] += 1
+                row.flags |= MASKED_INPUT
+                continue
+            temp_degc = block.temp_degc[temp_start + cell * probes // cells] if probes > 0 else np.float32(np.nan)
+            counts[0] += 1
+
+            closed = False
+            if row.t_ms < 0:
+                row.first_ms = t_ms
+                row.cycle = number
+                row.nominal_ah = nominal_ah if nominal_ah > 0 else default_nominal_ah
+                _reset(row, voltage_v)
+            elif close_on == 0 and number >= 0 and number != row.cycle:
+                # The number names the cycle that begins here: what came before is closed without this sample.
+                closed = row.cycle >= 0
+                if closed:
+                    _close(
+                        row,
+                        bins[slot],
+                        reference_bins[slot],
+                        reference_bins_count[slot],
+                        reference_sum[slot],
+                        reference_count[slot],
+                        ring[slot],
+                        t_ms,
+                        bin_low_v,
+                        bin_width_v,
+                        reference_cycles,
+                    )
+                    if emit:
+                        _emit(out, filled, ring[slot], row, slot, row.cycle, t_ms, frame)
+                        filled += 1
+                    row.flags = 0
+                    if nominal_ah > 0:
+                        row.nominal_ah = nominal_ah
+                    _reset(row, voltage_v)
+                row.cycle = number
+
+            if row.t_ms >= 0:
+                _fold(row, bins[slot], t_ms, voltage_v, current_a, temp_degc, max_gap_s, bin_low_v, bin_width_v, bin_count)
+            if voltage_v > row.voltage_max_v:
+                row.voltage_max_v = voltage_v
+            if voltage_v < row.voltage_min_v:
+                row.voltage_min_v = voltage_v
+            row.t_ms, row.voltage_v, row.current_a = t_ms, voltage_v, current_a
+
+            full = 2.0 * row.nominal_ah
+            if close_on == 1:
+                due = row.charge_run_ah >= CHARGE_RUN * row.nominal_ah and row.discharge_ah >= min_depth * row.nominal_ah
+            else:
+                due = (close_on == 2 or number < 0) and row.charge_ah + row.discharge_ah >= full
+            if due and not closed:
+                _close(
+                    row,
+                    bins[slot],
+                    reference_bins[slot],
+                    reference_bins_count[slot],
+                    reference_sum[slot],
+                    reference_count[slot],
+                    ring[slot],
+                    t_ms,
+                    bin_low_v,
+                    bin_width_v,
+                    reference_cycles,
+                )
+                if emit:
+                    _emit(out, filled, ring[slot], row, slot, np.int32(row.step), t_ms, frame)
+                    filled += 1
+                row.flags = 0
+                if nominal_ah > 0:
+                    row.nominal_ah = nominal_ah
+                _reset(row, voltage_v)
+        frame, first_cell = frame + 1, 0
+    cursor[0], cursor[1] = frame, 0
+    return filled
+
+
+@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+def _fold(row, bins, t_ms, voltage_v, current_a, temp_degc, max_gap_s, bin_low_v, bin_width_v, bin_count):  # type: ignore[no-untyped-def]
+    """Adds the interval since the last sample, by the trapezoid rule."""
+    nominal_ah = row.nominal_ah
+    interval_s = (t_ms - row.t_ms) * 1e-3
+    rest_a = REST_RATE * nominal_ah
+    resting, was_resting = abs(current_a) <= rest_a, abs(row.current_a) <= rest_a
+    if resting:
+        if not was_resting or math.isnan(row.rest_start_v):
+            row.rest_start_v = voltage_v
+        row.relaxation_v = voltage_v - row.rest_start_v
+    if interval_s > max_gap_s:
+        return
+    mean_a, mean_v = 0.5 * (current_a + row.current_a), 0.5 * (voltage_v + row.voltage_v)
+    moved_ah = mean_a * interval_s / 3600.0
+    if math.isfinite(temp_degc):
+        row.temp_degc_s += temp_degc * interval_s
+        row.temp_s += interval_s
+        if not temp_degc <= row.temp_max_degc:
+            row.temp_max_degc = temp_degc
+    step_a = current_a - row.current_a
+    if abs(step_a) > STEP_RATE * nominal_ah and interval_s <= STEP_MAX_S:
+        resistance_ohm = (voltage_v - row.voltage_v) / step_a
+        if resistance_ohm > 0:
+            row.resistance_sum_ohm += resistance_ohm
+            row.resistance_count += 1
+    if abs(mean_a) <= rest_a:
+        row.rest_s += interval_s
+        return
+    row.throughput_ah += abs(moved_ah)
+    bin_index = min(max(int((mean_v - bin_low_v) / bin_width_v), 0), bin_count - 1)
+    if mean_a > 0:
+        row.charge_ah += moved_ah
+        row.charge_wh += moved_ah * mean_v
+        row.charge_s += interval_s
+        row.charge_run_ah += moved_ah
+        bins[0, bin_index] += moved_ah
+        if mean_a > row.cc_current_a:
+            row.cc_current_a = mean_a
+        elif mean_a < CV_FRACTION * row.cc_current_a:
+            row.cv_ah += moved_ah
+            row.cv_s += interval_s
+    else:
+        row.discharge_ah -= moved_ah
+        row.discharge_wh -= moved_ah * mean_v
+        row.discharge_s += interval_s
+        row.charge_run_ah = 0.0
+        bins[1, bin_index] -= moved_ah
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _reset(row, voltage_v):  # type: ignore[no-untyped-def]
+    """Starts a new cycle; the last sample stays, so that the next interval is not lost."""
+    row.charge_ah = row.discharge_ah = row.charge_wh = row.discharge_wh = 0.0
+    row.charge_s = row.discharge_s = row.rest_s = row.cv_ah = row.cv_s = 0.0
+    row.temp_degc_s = row.temp_s = row.resistance_sum_ohm = row.charge_run_ah = 0.0
+    row.voltage_max_v = row.voltage_min_v = voltage_v
+    row.temp_max_degc = row.rest_start_v = row.relaxation_v = np.float32(np.nan)
+    row.cc_current_a = 0.0
+    row.resistance_count = 0
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _emit(out, at, ring, row, slot, number, t_ms, frame):  # type: ignore[no-untyped-def]
+    length = min(row.step, ring.shape[0])
+    copy_window(ring, row.step, length, out.windows[at])
+    out.length[at] = length
+    out.slot[at] = slot
+    out.step[at] = row.step
+    out.cycle[at] = number
+    out.t_ms[at] = t_ms
+    out.nominal_ah[at] = row.nominal_ah
+    out.flags[at] = row.flags
+    out.frame[at] = frame
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _ratio(numerator, denominator):  # type: ignore[no-untyped-def]
+    return numerator / denominator if denominator > 0 else np.nan
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _close(
+    row,
+    bins,
+    reference_bins,
+    reference_bins_count,
+    reference_sum,
+    reference_count,
+    ring,
+    t_ms,
+    bin_low_v,
+    bin_width_v,
+    reference_cycles,
+):  # type: ignore[no-untyped-def]
+    """Turns the accumulators into the next step of the ring, and the first cycles into the cell's own reference."""
+    step = ring[row.step % ring.shape[0]]
+    referencing = row.step < reference_cycles
+    nominal_ah = float(row.nominal_ah)
+    step[0] = row.charge_ah / nominal_ah
+    step[1] = row.discharge_ah / nominal_ah
+    step[2] = _ratio(row.charge_wh, row.charge_ah)
+    step[3] = _ratio(row.discharge_wh, row.discharge_ah)
+    step[4] = row.charge_s / 3600.0
+    step[5] = row.discharge_s / 3600.0
+    step[6] = row.rest_s / 3600.0
+    step[7] = _ratio(step[0], step[4])
+    step[8] = _ratio(step[1], step[5])
+    step[9] = row.cv_ah / nominal_ah
+    step[10] = row.cv_s / 3600.0
+    step[11] = row.voltage_max_v
+    step[12] = row.voltage_min_v
+    step[13] = _ratio(row.temp_degc_s, row.temp_s)
+    step[14] = row.temp_max_degc
+    step[15] = _ratio(row.resistance_sum_ohm, row.resistance_count) * nominal_ah
+    step[16] = row.relaxation_v
+    for way in range(2):
+        curve = bins[way]
+        _shape(curve, nominal_ah, bin_low_v, bin_width_v, step[17 + 2 * way : 19 + 2 * way])
+        step[21 + way], step[23 + way] = _against_reference(
+            curve, reference_bins[way], reference_bins_count[way], nominal_ah, referencing
+        )
+        curve[:] = 0.0
+    # The order here is the order of the five channels from `discharge_vs_reference` on.
+    own = (step[1], step[2], step[3], step[15], step[10])
+    for index in range(REFERENCES):
+        value = own[index]
+        count = reference_count[index]
+        step[25 + index] = value - reference_sum[index] / count if count > 0 else np.nan
+        if referencing and math.isfinite(value):
+            reference_sum[index] += value
+            reference_count[index] += 1
+    step[30] = row.throughput_ah / (2.0 * nominal_ah)
+    step[31] = (t_ms - row.first_ms) / 86_400_000.0
+    row.step += 1
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _shape(curve, nominal_ah, bin_low_v, bin_width_v, out):  # type: ignore[no-untyped-def]
+    """The height (1/V) and the place (V) of the largest peak of dQ/dV."""
+    peak = np.argmax(curve)
+    if curve[peak] > 0:
+        out[0] = curve[peak] / nominal_ah / bin_width_v
+        out[1] = bin_low_v + (peak + 0.5) * bin_width_v
+    else:
+        out[0] = out[1] = np.nan
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _against_reference(curve, reference, reference_count, nominal_ah, referencing):  # type: ignore[no-untyped-def]
+    """Charge in the voltage bins that this cycle and the cell's first cycles both crossed: its ratio, and the log10
+    variance of the difference of Q(V) (Severson et al. 2019). Bins at either end of a run are only partly crossed.
+    """
+    count = curve.shape[0]
+    low, high = 0, count - 1
+    while low < count and curve[low] <= 0:
+        low += 1
+    while high >= 0 and curve[high] <= 0:
+        high -= 1
+    now = before = total = squares = difference = 0.0
+    shared = 0
+    for index in range(low + 1, high):
+        charge = curve[index] / nominal_ah
+        if reference_count[index] > 0:
+            mean = reference[index] / reference_count[index]
+            now += charge
+            before += mean
+            difference += charge - mean
+            total += difference
+            squares += difference * difference
+            shared += 1
+        if referencing:
+            reference[index] += charge
+            reference_count[index] += 1
+    if shared < 3 or before <= 0:
+        return np.nan, np.nan
+    variance = max(squares / shared - (total / shared) ** 2, 0.0)
+    return now / before, math.log10(variance + 1e-8)

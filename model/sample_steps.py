@@ -1,0 +1,166 @@
+"""Sample steps: the mean voltage, current and temperature of each period of event time, in compiled code."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from model.block import LATE_INPUT, MASKED_INPUT, FrameBlock
+from model.ring import copy_window, grown
+from model.schema import SampleSteps
+from model.windows import WindowBatch
+
+# One row a cell: the open grid point's sums, and how far the ring has come.
+SAMPLE_ROW = np.dtype(
+    [
+        ("t_ms", np.int64),
+        ("step", np.int64),
+        ("grid", np.int64),
+        ("voltage_sum_v", np.float64),
+        ("current_sum_a", np.float64),
+        ("temp_sum_degc", np.float64),
+        ("samples", np.int32),
+        ("temp_samples", np.int32),
+        ("length", np.int32),
+        ("cycle", np.int32),
+        ("nominal_ah", np.float32),
+        ("flags", np.uint8),
+    ],
+    align=True,
+)
+
+
+class SampleStepState:
+    """The open grid points and step rings of any number of cells."""
+
+    def __init__(self, steps: SampleSteps, slots: int = 0) -> None:
+        self.steps = steps
+        self.counts = np.zeros(4, np.int64)
+        self.rows: NDArray[np.void] = np.zeros(0, SAMPLE_ROW)
+        self.ring = np.zeros((0, steps.window, len(steps.channels)), np.float32)
+        self.slots = 0
+        self.reserve(slots)
+
+    def reserve(self, slots: int) -> None:
+        """Makes room for ``slots`` cells; new ones have seen nothing."""
+        if slots <= self.slots:
+            return
+        held = len(self.rows)
+        if slots > held:
+            self.rows = grown(self.rows, slots)
+            self.ring = grown(self.ring, slots)
+            self.rows["t_ms"][held:] = -1
+            self.rows["cycle"][held:] = -1
+        self.slots = slots
+
+    def update(
+        self, block: FrameBlock, cursor: NDArray[np.int64], out: WindowBatch, filled: int, *, emit: bool = True
+    ) -> int:
+        """Folds frames in from ``cursor`` (int64 [2]: frame, cell) until the block or the room in ``out`` ends.
+
+        Advances ``cursor`` in place and returns how many windows of ``out`` are filled. ``emit=False`` rebuilds state
+        without making windows due.
+        """
+        steps = self.steps
+        return int(
+            _update(
+                block,
+                cursor,
+                out,
+                filled,
+                emit,
+                self.rows,
+                self.ring,
+                self.counts,
+                round(steps.period_s * 1000),
+                round(steps.max_gap_s * 1000),
+                steps.stride,
+                steps.nominal_capacity_ah,
+            )
+        )
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _update(
+    block, cursor, out, filled, emit, rows, ring, counts, period_ms, max_gap_ms, stride, default_nominal_ah
+):  # type: ignore[no-untyped-def]
+    capacity = out.slot.shape[0]
+    frames = block.first_slot.shape[0]
+    frame, first_cell = cursor[0], cursor[1]
+    while frame < frames:
+        t_ms, current_a, nominal_ah = block.t_ms[frame], block.current_a[frame], block.nominal_ah[frame]
+        cells, probes = block.cells[frame], block.probes[frame]
+        voltage_start, temp_start = block.voltage_start[frame], block.temp_start[frame]
+        grid = t_ms // period_ms
+        for cell in range(first_cell, cells):
+            # A sample makes at most two windows due, since a bridged gap is no longer than a stride.
+            if emit and capacity - filled < 2:
+                cursor[0], cursor[1] = frame, cell
+                return filled
+            slot = block.first_slot[frame] + cell
+            row = rows[slot]
+            voltage_v = block.voltage_v[voltage_start + cell]
+            if t_ms <= row.t_ms:
+                if t_ms == row.t_ms:
+                    counts[2] += 1
+                else:
+                    counts[1] += 1
+                    row.flags |= LATE_INPUT
+                continue
+            if not math.isfinite(voltage_v):
+                counts[3] += 1
+                row.flags |= MASKED_INPUT
+                continue
+            temp_degc = block.temp_degc[temp_start + cell * probes // cells] if probes > 0 else np.float32(np.nan)
+            counts[0] += 1
+            if row.t_ms < 0:
+                row.grid = grid
+            elif grid > row.grid:
+                gap = t_ms - row.t_ms > max_gap_ms
+                repeats = 1 if gap else grid - row.grid
+                voltage_mean, rate_mean = row.voltage_sum_v / row.samples, row.current_sum_a / row.samples / row.nominal_ah
+                temp_mean = row.temp_sum_degc / row.temp_samples if row.temp_samples > 0 else np.nan
+                for _ in range(repeats):
+                    step = ring[slot, row.step % ring.shape[1]]
+                    step[0], step[1], step[2] = voltage_mean, rate_mean, temp_mean
+                    row.step += 1
+                    row.length = min(row.length + 1, ring.shape[1])
+                    if row.step % stride == 0:
+                        if emit:
+                            _emit(out, filled, ring[slot], row, slot, t_ms, frame)
+                            filled += 1
+                        row.flags = 0
+                row.samples = row.temp_samples = 0
+                row.voltage_sum_v = row.current_sum_a = row.temp_sum_degc = 0.0
+                row.grid = grid
+                if gap:
+                    row.length = 0
+            if row.samples == 0:
+                row.nominal_ah = nominal_ah if nominal_ah > 0 else (row.nominal_ah if row.nominal_ah > 0 else default_nominal_ah)
+                row.cycle = block.cycle[frame]
+            row.t_ms = t_ms
+            row.samples += 1
+            row.voltage_sum_v += voltage_v
+            row.current_sum_a += current_a
+            if math.isfinite(temp_degc):
+                row.temp_samples += 1
+                row.temp_sum_degc += temp_degc
+        frame, first_cell = frame + 1, 0
+    cursor[0], cursor[1] = frame, 0
+    return filled
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _emit(out, at, ring, row, slot, t_ms, frame):  # type: ignore[no-untyped-def]
+    copy_window(ring, row.step, row.length, out.windows[at])
+    out.length[at] = row.length
+    out.slot[at] = slot
+    out.step[at] = row.step
+    out.cycle[at] = row.cycle
+    out.t_ms[at] = t_ms
+    out.nominal_ah[at] = row.nominal_ah
+    out.flags[at] = row.flags
+    out.frame[at] = frame

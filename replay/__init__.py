@@ -1,0 +1,1 @@
+"""Recordings in; a stream, or a backtest report, out."""

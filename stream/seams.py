@@ -1,0 +1,69 @@
+"""The two seams of the pipeline: where records come from and where results go. Kafka is one side, memory the other."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+
+class Partition(NamedTuple):
+    """An input partition."""
+
+    topic: str
+    number: int
+
+
+class Record(NamedTuple):
+    """One input record as received: nothing is decoded yet."""
+
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+    @property
+    def content_type(self) -> str | None:
+        """The ``content-type`` header, if there is one."""
+        for name, value in self.headers:
+            if name == "content-type":
+                return value.decode("latin-1")
+        return None
+
+
+class Polled(NamedTuple):
+    """Consecutive records of one partition.
+
+    ``replayed`` records lie before the committed offset: their results are already published, and they come again only
+    to rebuild state.
+    """
+
+    partition: Partition
+    records: Sequence[Record]
+    replayed: bool = False
+
+
+class Message(NamedTuple):
+    """One output record."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+class Source(Protocol):
+    """Where telemetry comes from."""
+
+    def __aiter__(self) -> AsyncIterator[Polled | None]:
+        """Yields polled records of the partitions held; ``None`` where a poll found nothing."""
+
+    async def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """Remembers the next offset to read of each partition; everything before it is published."""
+
+
+class Sink(Protocol):
+    """Where results go."""
+
+    async def send(self, messages: Sequence[Message]) -> Awaitable[None]:
+        """Hands messages over in order; the returned awaitable completes when all are acknowledged."""

@@ -1,0 +1,120 @@
+"""The networks: an LSTM read at its last step, and the forecaster around it: raw windows in, natural units out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+CLIP = 8.0  # standardised inputs beyond this say no more than "far outside what training saw"
+MAX_LOG = 14.0  # a million cycles; keeps ``expm1`` finite whatever the input
+
+
+class BatteryLifespanPredictor(nn.Module):
+    """An LSTM over a window of steps, read at the last one, and a linear head.
+
+    With one quantile the output is [n, output_dim]. With more (an odd number, ascending) it is
+    [n, output_dim, quantiles]: the middle one is predicted, the others lie a positive width further out each, so that
+    they cannot cross.
+    """
+
+    def __init__(
+        self,
+        input_dim: int = 3,
+        hidden_dim: int = 64,
+        num_layers: int = 2,
+        output_dim: int = 1,
+        *,
+        quantiles: int = 1,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if quantiles % 2 == 0:
+            raise ValueError(f"quantiles must be odd, so that one is the median, not {quantiles}")
+        self.output_dim, self.quantiles = output_dim, quantiles
+        between_layers = dropout if num_layers > 1 else 0.0
+        self.lstm = nn.LSTM(input_dim, hidden_dim, num_layers, batch_first=True, dropout=between_layers)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(hidden_dim, output_dim * quantiles)
+
+    def forward(self, steps: Tensor) -> Tensor:  # steps: [n, L, input_dim], newest last
+        """Quantiles of each target, from the LSTM's hidden state at the newest step."""
+        hidden, _ = self.lstm(steps)  #            [n, L, hidden_dim]
+        last = self.dropout(hidden[:, -1])  #      [n, hidden_dim]
+        heads: Tensor = self.head(last).float()  #         [n, output_dim * quantiles]
+        if self.quantiles == 1:
+            return heads  #                        [n, output_dim]
+        heads = heads.reshape(-1, self.output_dim, self.quantiles)
+        middle = self.quantiles // 2
+        median = heads[..., middle : middle + 1]  #                                     [n, output_dim, 1]
+        widths = nn.functional.softplus(heads)  #                                       [n, output_dim, quantiles]
+        below = median - widths[..., :middle].flip(-1).cumsum(-1).flip(-1)  #           [n, output_dim, middle]
+        above = median + widths[..., middle + 1 :].cumsum(-1)  #                        [n, output_dim, middle]
+        return torch.cat((below, median, above), -1)
+
+
+class Forecaster(nn.Module):
+    """Everything between a raw window and a published value; what is exported is this.
+
+    Standardises the channels in fp32, adds the channel that says whether a step exists, runs the network, widens the
+    quantiles by the conformal offset of their target, and returns to natural units. Targets trained on a logarithm
+    (``log_target``) come back by ``expm1``. Offsets and target scaling belong to the network's space, in which
+    a target is ``(y - target_mean) / target_std``, y being the label or its ``log1p``.
+    """
+
+    mean: Tensor
+    std: Tensor
+    target_mean: Tensor
+    target_std: Tensor
+    log_target: Tensor
+    offset: Tensor
+
+    def __init__(
+        self,
+        network: BatteryLifespanPredictor,
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        target_mean: Sequence[float],
+        target_std: Sequence[float],
+        log_target: Sequence[bool],
+        offset: Sequence[float],
+    ) -> None:
+        super().__init__()
+        self.network = network
+        # Not persistent: these live in the manifest, in one place only.
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32), persistent=False)
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32), persistent=False)
+        self.register_buffer("target_mean", _column(target_mean), persistent=False)
+        self.register_buffer("target_std", _column(target_std), persistent=False)
+        self.register_buffer("log_target", torch.tensor(log_target).unsqueeze(-1), persistent=False)
+        self.register_buffer("offset", _column(offset), persistent=False)
+
+    def scaled(self, windows: Tensor) -> Tensor:
+        """Raw windows [n, L, C] with NaN where nothing is known -> what the network eats, [n, L, C + 1]."""
+        known = ~torch.isnan(windows)
+        features = torch.where(known, (windows - self.mean) / self.std, 0.0).clamp(-CLIP, CLIP)
+        present = known.any(-1, keepdim=True).to(features.dtype)
+        return torch.cat((features, present), -1)
+
+    def network_space(self, windows: Tensor) -> Tensor:
+        """The network's own quantiles [n, T, Q], before conformal widening: what is trained and calibrated."""
+        features = self.scaled(windows).to(self.network.head.weight.dtype)
+        quantiles: Tensor = self.network(features)
+        return quantiles if quantiles.dim() == 3 else quantiles.unsqueeze(-1)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Raw windows float32 [n, L, C] -> quantiles float32 [n, T, Q] in natural units, ascending along Q."""
+        quantiles = self.network_space(windows)
+        middle = quantiles.shape[-1] // 2
+        median = quantiles[..., middle : middle + 1]
+        # A negative offset narrows, but never past the median.
+        below = torch.minimum(quantiles[..., :middle] - self.offset, median)
+        above = torch.maximum(quantiles[..., middle + 1 :] + self.offset, median)
+        value = torch.cat((below, median, above), -1) * self.target_std + self.target_mean
+        return torch.where(self.log_target, torch.expm1(value.clamp(max=MAX_LOG)), value).clamp(min=0.0)
+
+
+def _column(values: Sequence[float]) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32).unsqueeze(-1)

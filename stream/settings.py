@@ -1,0 +1,275 @@
+"""Everything that can be set: defaults < TOML < environment < flags. Frozen, passed down, never read from a global."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, PositiveInt, SecretStr, StringConstraints, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from model.schema import Frozen
+from stream.errors import ConfigurationError
+
+ENV_PREFIX = "CYCLECAST_"
+# Read by the tests and benchmarks (where the recorded data lies); no setting of the service.
+NOT_SETTINGS = frozenset({"CYCLECAST_DATA"})
+
+_ADDRESS = re.compile(r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})$")
+
+
+def _addresses(value: str) -> str:
+    parts = [part.strip() for part in value.split(",")]
+    for part in parts:
+        match = _ADDRESS.match(part)
+        if match is None or not 0 < int(match[2]) < 65536:
+            raise ValueError("should be HOST:PORT, or several with commas between")
+    return ",".join(parts)
+
+
+Bootstrap = Annotated[str, AfterValidator(_addresses)]
+TopicName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+AppName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,100}$")]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class SecuritySettings(Frozen):
+    """How the broker is reached: encryption and identity."""
+
+    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    username: str | None = None
+    password: SecretStr | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.protocol.startswith("SASL") and not (self.username and self.password):
+            raise ValueError(f"{self.protocol} needs kafka.security.username and kafka.security.password")
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("kafka.security.cert_file and kafka.security.key_file go together")
+        return self
+
+
+class KafkaSettings(Frozen):
+    """Which broker, and as which consumer group."""
+
+    bootstrap: Bootstrap = "127.0.0.1:9092"
+    group: str = Field(default="cyclecast", min_length=1, max_length=249)
+    security: SecuritySettings = SecuritySettings()
+
+
+class TopicSettings(Frozen):
+    """Names of the topics, and what a topic gets that has to be created."""
+
+    telemetry: TopicName = "bms.telemetry"
+    predictions: TopicName = "bms.predictions"
+    packs: TopicName = "bms.packs"
+    alerts: TopicName = "bms.alerts"
+    dead_letters: TopicName = "bms.telemetry.dlq"
+    partitions: PositiveInt = 8
+    replication: PositiveInt = 1
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        keys = ("telemetry", "predictions", "packs", "alerts", "dead_letters")
+        seen: dict[str, str] = {}
+        for key in keys:
+            name = getattr(self, key)
+            if name in seen:
+                raise ValueError(f"topics.{seen[name]} and topics.{key} are both {name!r}; give each its own topic")
+            seen[name] = key
+        return self
+
+
+class ModelSettings(Frozen):
+    """Which artifact answers (a folder, or a built-in one: ``cycle``, ``sample``), and on what."""
+
+    path: str = Field(default="cycle", min_length=1)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+
+
+class BatchSettings(Frozen):
+    """When the micro-batcher fires: this many windows, or the oldest has waited this long."""
+
+    max_windows: PositiveInt = 256
+    deadline_ms: PositiveInt = 20
+
+
+class CommitSettings(Frozen):
+    """How often the offsets of published input are committed."""
+
+    interval_ms: PositiveInt = 200
+
+
+class LimitSettings(Frozen):
+    """What a record may be, beyond which it is a dead letter."""
+
+    future_tolerance_s: float = Field(default=300.0, ge=0)
+    max_record_bytes: PositiveInt = 1024 * 1024
+
+
+class LogSettings(Frozen):
+    """How much is logged."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class HttpSettings(Frozen):
+    """Where ``/healthz``, ``/readyz`` and ``/metrics`` answer. Port 0 takes a free one."""
+
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: Port = 8601
+
+
+class Settings(Frozen):
+    """All settings of one process. ``app`` is the prefix of the state topic and of transactional ids."""
+
+    app: AppName = "cyclecast"
+    kafka: KafkaSettings = KafkaSettings()
+    topics: TopicSettings = TopicSettings()
+    model: ModelSettings = ModelSettings()
+    batch: BatchSettings = BatchSettings()
+    commit: CommitSettings = CommitSettings()
+    limits: LimitSettings = LimitSettings()
+    log: LogSettings = LogSettings()
+    http: HttpSettings = HttpSettings()
+
+    @classmethod
+    def load(
+        cls,
+        config: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        overrides: Mapping[str, object] | None = None,
+    ) -> Settings:
+        """Merges the layers; a later one wins, key by key.
+
+        ``env``: the environment variables, of which those named ``CYCLECAST_*`` count. ``overrides``: dotted key to
+        value, as flags give them. Raises `ConfigurationError` naming key, value, origin and reason.
+        """
+        given: dict[str, _Given] = {}
+        given.update(_from_toml(config) if config is not None else {})
+        given.update(_from_environment(env or {}))
+        given.update({key: _Given(value, "flag") for key, value in (overrides or {}).items()})
+        for key, entry in given.items():
+            if key not in KEYS:
+                raise ConfigurationError(f"{entry.origin}: {key} is not a setting{_nearest(key)}")
+        try:
+            return cls.model_validate(_nested(given))
+        except ValidationError as error:
+            raise ConfigurationError(_explain(error.errors(include_url=False)[0], given)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A value and where it came from."""
+
+    value: object
+    origin: str
+
+
+def setting_keys(model: type[Frozen] = Settings, prefix: str = "") -> Iterator[str]:
+    """Every dotted key that can be set, in order."""
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Frozen):
+            yield from setting_keys(kind, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def environment_name(key: str) -> str:
+    """The environment variable of a dotted key: ``kafka.bootstrap`` is ``CYCLECAST_KAFKA__BOOTSTRAP``."""
+    return ENV_PREFIX + key.upper().replace(".", "__")
+
+
+KEYS = tuple(setting_keys())
+_SECRETS = frozenset({"kafka.security.password"})
+
+
+def _from_toml(path: Path) -> dict[str, _Given]:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"--config {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"--config {path}: not TOML: {error}") from None
+    return {key: _Given(value, str(path)) for key, value in _flat(content)}
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in content.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, dict) and key not in KEYS and (value or _is_section(key)):
+            yield from _flat(value, f"{key}.")
+        else:
+            yield key, value
+
+
+def _is_section(key: str) -> bool:
+    return any(known.startswith(f"{key}.") for known in KEYS)
+
+
+def _from_environment(env: Mapping[str, str]) -> dict[str, _Given]:
+    given = {}
+    for name, value in env.items():
+        if not name.startswith(ENV_PREFIX) or name in NOT_SETTINGS:
+            continue
+        key = name[len(ENV_PREFIX) :].lower().replace("__", ".")
+        if environment_name(key) != name or key not in KEYS:
+            near = _near(key.replace("_", "."))
+            hint = f"; did you mean {environment_name(near)}?" if near else ""
+            raise ConfigurationError(f"environment variable {name} is not a setting{hint}")
+        given[key] = _Given(value, f"environment variable {name}")
+    return given
+
+
+def _near(key: str) -> str | None:
+    # Compared without separators' spelling, so that `max-windows` and `batch.maxwindows` find their key too.
+    plain = {re.sub(r"[._-]", "", known): known for known in KEYS}
+    last = {known.rpartition(".")[2]: known for known in reversed(KEYS)}
+    wanted = re.sub(r"[._-]", "", key.lower())
+    for names, text in ((plain, wanted), (last, key.rpartition(".")[2].lower())):
+        found = difflib.get_close_matches(text, names, n=1, cutoff=0.75)
+        if found:
+            return names[found[0]]
+    found = difflib.get_close_matches(wanted, plain, n=1, cutoff=0.5)
+    return plain[found[0]] if found else None
+
+
+def _nearest(key: str) -> str:
+    if _is_section(key):
+        known = [each for each in KEYS if each.startswith(f"{key}.")]
+        return f" but a section; it holds {', '.join(known)}"
+    near = _near(key)
+    return f"; did you mean {near}?" if near else ""
+
+
+def _nested(given: Mapping[str, _Given]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for key, entry in given.items():
+        *sections, name = key.split(".")
+        place = nested
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[name] = entry.value
+    return nested
+
+
+def _explain(error: ErrorDetails, given: Mapping[str, _Given]) -> str:
+    key = ".".join(str(part) for part in error["loc"])
+    reason = error["msg"].removeprefix("Value error, ")
+    if key not in given:
+        # A rule about several keys at once: the reason names them all.
+        origins = sorted({entry.origin for name, entry in given.items() if name.startswith(key)})
+        return f"{reason} (from {', '.join(origins)})"
+    shown = "(hidden)" if key in _SECRETS else repr(given[key].value)
+    return f"{key} = {shown} from {given[key].origin}: {reason[:1].lower()}{reason[1:]}"

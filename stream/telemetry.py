@@ -1,0 +1,76 @@
+"""What the service counts and times, in Prometheus terms. Each instance owns its registry: nothing here is global."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, Metric, generate_latest
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_WINDOWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
+_SHORT_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+_LONG_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300)
+
+
+class Telemetry:
+    """The instruments of one service, as attributes.
+
+    A label is a small closed set (a result, a reason, a partition); never a cell or a pack: there are millions.
+    """
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, namespace="cyclecast", registry=registry)
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+            return Histogram(name, text, namespace="cyclecast", registry=registry, buckets=buckets)
+
+        self.records = counter("records_total", "Input records by what became of them.", "result")
+        self.predictions = counter("predictions_total", "Predictions acknowledged by the broker.")
+        self.dead_letters = counter("dead_letters_total", "Records sent to the dead letter topic.", "reason")
+        self.late_records = counter("late_records_total", "Records older than what their cell already took in.")
+        self.duplicate_records = counter("duplicate_records_total", "Records that were seen before.")
+        self.lost_records = counter("lost_records_total", "Records the broker deleted before they were read.")
+        self.masked_samples = counter("masked_samples_total", "Invalid cell readings inside records that were taken.")
+        self.batch_windows = histogram("batch_windows", "Windows in one batch for the model.", _WINDOWS)
+        self.batch_dispatch = counter("batch_dispatch_total", "Batches given to the model, by why.", "reason")
+        self.queue_wait_seconds = histogram("queue_wait_seconds", "From first window to dispatch of a batch.", _SHORT_S)
+        self.predict_seconds = histogram("predict_seconds", "The model's time for one batch.", _SHORT_S)
+        self.end_to_end_seconds = histogram(
+            "end_to_end_seconds", "From the broker's timestamp of the record to its acknowledged prediction.", _LONG_S
+        )
+        self.lag_records = Gauge(
+            "lag_records",
+            "Records behind the end of the partition.",
+            ["partition"],
+            namespace="cyclecast",
+            registry=registry,
+        )
+        self.cells = Gauge("cells", "Cells whose state is held.", namespace="cyclecast", registry=registry)
+        self.transactions = counter("transactions_total", "Transactions by how they ended.", "result")
+        self.rebalances = counter("rebalances_total", "Times the owned partitions changed.")
+        self.restore_seconds = histogram("restore_seconds", "Time to restore the state of one partition.", _LONG_S)
+        self._model = Info("model", "The model that answers.", namespace="cyclecast", registry=registry)
+
+    def model_is(self, model_hash: str) -> None:
+        """Names the model that answers from now on: ``cyclecast_model_info{hash}``."""
+        self._model.info({"hash": model_hash})
+
+    def render(self) -> bytes:
+        """The Prometheus text format (``CONTENT_TYPE``)."""
+        return generate_latest(_WithoutCreationTimes(self.registry))
+
+
+class _WithoutCreationTimes:
+    """A view of a registry that leaves out the ``_created`` series, which double every counter for nothing."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._registry.collect():
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric

@@ -1,0 +1,126 @@
+"""What a training run is told: read from TOML, unknown keys refused."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
+
+from model.schema import CycleSteps, Frozen, StepKind, Target
+
+Role = Literal["train", "validation", "calibration", "test"]
+
+
+class TrainingConfigError(ValueError):
+    """A training configuration that cannot be used; the message names the file and the key."""
+
+
+class Split(Frozen):
+    """How cells are divided. ``test_cells`` names cells or whole packs that take no part in training."""
+
+    validation: float = Field(default=0.15, gt=0, lt=1)
+    calibration: float = Field(default=0.25, gt=0, lt=1)
+    test: float = Field(default=0.0, ge=0, lt=1)
+    test_cells: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _something_left(self) -> Split:
+        if self.validation + self.calibration + self.test >= 1:
+            raise ValueError(
+                "validation, calibration and test leave no cells to train on: they must sum to less than 1"
+            )
+        return self
+
+
+class Augmentation(Frozen):
+    """What training windows go through, each with its own probability.
+
+    ``truncate``: all but a random number of the newest steps vanish, as if the cell had been met later; only where
+    a step kind accepts short windows. ``mask``: a channel vanishes from the whole window, as if not measured.
+    """
+
+    truncate: float = Field(default=0.3, ge=0, le=1)
+    mask: float = Field(default=0.05, ge=0, le=1)
+
+
+class Training(Frozen):
+    """A training run. An epoch is at most ``epoch_windows`` windows, drawn anew each time; 0 means all."""
+
+    name: str = Field(default="model", pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    steps: StepKind = CycleSteps()
+    targets: tuple[Target, ...] = (Target(kind="soh"),)
+    eol_soh: float = Field(default=0.8, gt=0, lt=1)
+    hidden: PositiveInt = 64
+    layers: PositiveInt = 2
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    epochs: PositiveInt = 200
+    epoch_windows: NonNegativeInt = 0
+    patience: PositiveInt = 20
+    batch: PositiveInt = 64
+    accumulate: PositiveInt = 1
+    lr: PositiveFloat = 1e-3
+    weight_decay: float = Field(default=1e-2, ge=0)
+    clip_norm: PositiveFloat = 1.0
+    workers: NonNegativeInt = 0
+    seed: NonNegativeInt = 0
+    split: Split = Split()
+    augment: Augmentation = Augmentation()
+
+    @model_validator(mode="after")
+    def _distinct_targets(self) -> Training:
+        names = [target.name for target in self.targets]
+        if len(set(names)) < len(names) or not names:
+            raise ValueError(f"targets must be one or more, each once, not {names}")
+        return self
+
+
+def load_config(path: Path) -> Training:
+    """Reads a TOML file; `TrainingConfigError` says what is wrong with which key."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TrainingConfigError(f"{path}: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise TrainingConfigError(f"{path}: not TOML: {error}") from error
+    try:
+        return Training.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "targets"
+        what = first["msg"]
+        if first["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(str(first["loc"][-1]), _known_keys(), 1)
+            what = f"unknown key{f', did you mean {near[0]}?' if near else ''}"
+        raise TrainingConfigError(f"{path}: {key}: {what}") from error
+
+
+def _known_keys() -> list[str]:
+    return [*Training.model_fields, *Split.model_fields, *Augmentation.model_fields, *CycleSteps.model_fields]
+
+
+def split_by_cell(cell_ids: Sequence[str], split: Split, seed: int) -> dict[str, Role]:
+    """The role of each cell. At least one cell each trains, validates and calibrates; fewer than three raise."""
+    roles: dict[str, Role] = {}
+    for cell_id in cell_ids:
+        if cell_id in split.test_cells or cell_id.split("/")[0] in split.test_cells:
+            roles[cell_id] = "test"
+    free = sorted(cell_id for cell_id in cell_ids if cell_id not in roles)
+    if len(free) < 3:
+        raise TrainingConfigError(
+            f"split: {len(free)} cells besides the test cells; training needs at least 3, "
+            "one each to train, validate and calibrate"
+        )
+    shuffled = [free[index] for index in np.random.default_rng(seed).permutation(len(free))]
+    for role, fraction in (("validation", split.validation), ("calibration", split.calibration), ("test", split.test)):
+        least = 0 if role == "test" else 1
+        others = 1 + (role == "validation")
+        count = min(max(round(fraction * len(free)), least), len(shuffled) - others)
+        for _ in range(count):
+            roles[shuffled.pop()] = role  # type: ignore[assignment]
+    roles.update(dict.fromkeys(shuffled, "train"))
+    return roles

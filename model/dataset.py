@@ -36,16 +36,30 @@ class _Rows(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class CellRecord:
+    """A cell of a data set: its name, where it was recorded, what it was measured to hold.
+
+    cycle: int32 [k], ascending; soh: float32 [k], measured capacity over nominal; both empty where nothing is known.
+    """
+
+    cell_id: str
+    source: str
+    sha256: str
+    cycle: NDArray[np.int32]
+    soh: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
 class WindowSet:
     """Windows of many cells, kept as the steps they are cut from: a step is stored once, however many windows show it.
 
     steps: float32 [S, C], each cell's in order; step_cell: int32 [S], whose they are. end, length: int64 [n]; window
-    ``i`` is ``steps[end-length:end]``, right-aligned in ``window`` steps. cell: int32 [n], index into ``cell_ids``.
+    ``i`` is ``steps[end-length:end]``, right-aligned in ``window`` steps. cell: int32 [n], index into ``cells``.
     cycle: int32 [n], -1 unknown. labels: float32 [n, T], NaN unknown.
     """
 
     window: int
-    cell_ids: tuple[str, ...]
+    cells: tuple[CellRecord, ...]
     steps: NDArray[np.float32]
     step_cell: NDArray[np.int32]
     end: NDArray[np.int64]
@@ -56,6 +70,11 @@ class WindowSet:
 
     def __len__(self) -> int:
         return len(self.end)
+
+    @property
+    def cell_ids(self) -> list[str]:
+        """The cells' names, in their order."""
+        return [cell.cell_id for cell in self.cells]
 
     def windows(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The windows ``rows`` [k]: float32 [k, L, C], NaN where there is no step."""
@@ -70,7 +89,7 @@ class WindowSet:
         """The rows of the named cells, ascending."""
         wanted = set(cell_ids)
         chosen = np.array([cell_id in wanted for cell_id in self.cell_ids], bool)
-        return np.flatnonzero(chosen[self.cell]) if len(self.cell_ids) else np.zeros(0, np.int64)
+        return np.flatnonzero(chosen[self.cell]) if self.cells else np.zeros(0, np.int64)
 
 
 class Batches(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
@@ -125,7 +144,7 @@ def block_of(recording: Recording) -> FrameBlock:
 
 
 def windows_of(
-    recordings: Sequence[Recording], steps: SampleSteps | CycleSteps, targets: Sequence[Target], eol_soh: float
+    recordings: Iterable[Recording], steps: SampleSteps | CycleSteps, targets: Sequence[Target], eol_soh: float
 ) -> WindowSet:
     """Every window that becomes due as the recordings run through the steps, with its labels.
 
@@ -144,18 +163,17 @@ class _Builder:
         self._steps, self._targets, self._eol_soh = steps, targets, eol_soh
         # A window becomes due every so many steps: only these are new since the one before.
         self._new_steps = min(steps.stride, steps.window) if isinstance(steps, SampleSteps) else 1
-        self._cell_ids: list[str] = []
+        self._cells: list[CellRecord] = []
         self._stored = 0
         self._pieces: list[NDArray[np.float32]] = []
         self._rows: list[_Rows] = []
 
     def add(self, recording: Recording) -> None:
-        if repeated := set(self._cell_ids).intersection(cell_ids_of(recording)):
-            raise ValueError(
-                f"cell {min(repeated)} is in more than one recording ({recording.source}): give it one name"
-            )
         slot, length, cycle, fresh = self._run(recording)
+        sha256 = fingerprint(recording)
         for cell, cell_id in enumerate(cell_ids_of(recording)):
+            if any(cell_id == known.cell_id for known in self._cells):
+                raise ValueError(f"cell {cell_id} ({recording.source}) comes twice: give each recording its own name")
             mine = slot == cell
             count = np.minimum(length[mine], self._new_steps)
             shown = np.arange(self._new_steps) >= self._new_steps - count[:, None]
@@ -164,10 +182,11 @@ class _Builder:
             self._stored += int(count.sum())
             enough = length[mine] >= self._steps.min_steps
             at_cycle = cycle[mine][enough]
-            found = self._labels(recording, cell, at_cycle)
-            index = np.full(len(at_cycle), len(self._cell_ids), np.int32)
+            measured = CellRecord(cell_id, recording.source, sha256, *self._measured(recording, cell))
+            found = labels(self._targets, at_cycle, measured.cycle, measured.soh, self._eol_soh)
+            index = np.full(len(at_cycle), len(self._cells), np.int32)
             self._rows.append(_Rows(end[enough], length[mine][enough], index, at_cycle, found))
-            self._cell_ids.append(cell_id)
+            self._cells.append(measured)
 
     def build(self) -> WindowSet:
         channels, targets = len(self._steps.channels), len(self._targets)
@@ -176,7 +195,7 @@ class _Builder:
         columns = [np.concatenate(column) for column in zip(nothing, *self._rows, strict=True)]
         steps = np.concatenate([np.zeros((0, channels), np.float32), *self._pieces])
         step_cell = np.repeat(np.arange(len(self._pieces), dtype=np.int32), [len(piece) for piece in self._pieces])
-        return WindowSet(self._steps.window, tuple(self._cell_ids), steps, step_cell, *_Rows(*columns))
+        return WindowSet(self._steps.window, tuple(self._cells), steps, step_cell, *_Rows(*columns))
 
     def _run(self, recording: Recording) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32], Steps]:
         """The slot, length and cycle of each due window [n], and its steps that are new: float32 [n, new, C]."""
@@ -196,9 +215,9 @@ class _Builder:
             if cursor[0] >= block.frames:
                 return np.concatenate(slots), np.concatenate(lengths), np.concatenate(cycles), np.concatenate(fresh)
 
-    def _labels(self, recording: Recording, cell: int, at_cycle: NDArray[np.int32]) -> NDArray[np.float32]:
+    def _measured(self, recording: Recording, cell: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         if recording.truth is None:
-            return np.full((len(at_cycle), len(self._targets)), np.nan, np.float32)
+            return np.zeros(0, np.int32), np.zeros(0, np.float32)
         cycle, capacity_ah = recording.truth.of_cell(cell)
         nominal_ah = recording.nominal_capacity_ah or self._steps.nominal_capacity_ah
-        return labels(self._targets, at_cycle, cycle, capacity_ah / np.float32(nominal_ah), self._eol_soh)
+        return cycle, capacity_ah / np.float32(nominal_ah)

@@ -39,6 +39,7 @@ class NetworkShape(Frozen):
 
     hidden_dim: PositiveInt = 64
     num_layers: PositiveInt = 2
+    skip: bool = False
 
 
 class TargetScaling(Frozen):
@@ -128,14 +129,16 @@ class Artifact:
         return self.manifest.model_id
 
 
-def build(manifest: Manifest) -> Forecaster:
-    """The untrained module that a manifest describes."""
+def build(manifest: Manifest, dropout: float = 0.0) -> Forecaster:
+    """The untrained module that a manifest describes; ``dropout`` concerns training alone."""
     network = BatteryLifespanPredictor(
         len(manifest.channels) + 1,
         manifest.network.hidden_dim,
         manifest.network.num_layers,
         len(manifest.targets),
         quantiles=len(manifest.quantiles),
+        dropout=dropout,
+        skip=manifest.network.skip,
     )
     return Forecaster(
         network,

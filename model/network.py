@@ -14,6 +14,9 @@ MAX_LOG = 14.0  # a million cycles; keeps ``expm1`` finite whatever the input
 class BatteryLifespanPredictor(nn.Module):
     """An LSTM over a window of steps, read at the last one, and a linear head.
 
+    With ``skip`` the head also reads the last step itself: an LSTM's state is bounded, a straight line is not, and
+    of a cell unlike those it learned from the last step's measured charge is the better witness.
+
     With one quantile the output is [n, output_dim]. With more (an odd number, ascending) it is
     [n, output_dim, quantiles]: the middle one is predicted, the others lie a positive width further out each, so that
     they cannot cross.
@@ -28,20 +31,23 @@ class BatteryLifespanPredictor(nn.Module):
         *,
         quantiles: int = 1,
         dropout: float = 0.0,
+        skip: bool = False,
     ) -> None:
         super().__init__()
         if quantiles % 2 == 0:
             raise ValueError(f"quantiles must be odd, so that one is the median, not {quantiles}")
-        self.output_dim, self.quantiles = output_dim, quantiles
+        self.output_dim, self.quantiles, self.skip = output_dim, quantiles, skip
         between_layers = dropout if num_layers > 1 else 0.0
         self.lstm = nn.LSTM(input_dim, hidden_dim, num_layers, batch_first=True, dropout=between_layers)
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(hidden_dim, output_dim * quantiles)
+        self.head = nn.Linear(hidden_dim + input_dim * skip, output_dim * quantiles)
 
     def forward(self, steps: Tensor) -> Tensor:  # steps: [n, L, input_dim], newest last
         """Quantiles of each target, from the LSTM's hidden state at the newest step."""
         hidden, _ = self.lstm(steps)  #            [n, L, hidden_dim]
         last = self.dropout(hidden[:, -1])  #      [n, hidden_dim]
+        if self.skip:
+            last = torch.cat((last, steps[:, -1]), -1)  # [n, hidden_dim + input_dim]
         heads: Tensor = self.head(last).float()  #         [n, output_dim * quantiles]
         if self.quantiles == 1:
             return heads  #                        [n, output_dim]

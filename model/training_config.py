@@ -57,6 +57,7 @@ class Training(Frozen):
     eol_soh: float = Field(default=0.8, gt=0, lt=1)
     hidden: PositiveInt = 64
     layers: PositiveInt = 2
+    skip: bool = False
     dropout: float = Field(default=0.0, ge=0, lt=1)
     epochs: PositiveInt = 200
     epoch_windows: NonNegativeInt = 0

@@ -1,0 +1,105 @@
+"""The model card: what a person should know before trusting an artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import JsonValue
+
+from model.artifact import Manifest
+
+_ROLES = ("train", "validation", "calibration", "test")
+
+
+def card(manifest: Manifest) -> str:
+    """Markdown."""
+    return "\n".join([*_what(manifest), *_data(manifest), *_intervals(manifest), *_errors(manifest), *_limits()]) + "\n"
+
+
+def _what(manifest: Manifest) -> list[str]:
+    steps = manifest.steps.model_dump(exclude={"kind"})
+    network = manifest.network
+    return [
+        f"# {manifest.name}",
+        "",
+        f"An LSTM ({network.num_layers} layers of {network.hidden_dim}) over windows of {manifest.window} "
+        f"{manifest.steps.kind} steps with {len(manifest.channels)} channels, read at the last step.",
+        "",
+        f"- Predicts: {', '.join(target.name for target in manifest.targets)}, "
+        f"each at the quantiles {', '.join(map(str, manifest.quantiles))}",
+        "- SOH and capacities are fractions of the nominal capacity; RUL is in cycles",
+        f"- End of life: SOH below {manifest.eol_soh} for 5 measured cycles in a row",
+        f"- Steps: {', '.join(f'{key} {value}' for key, value in steps.items())}",
+        f"- Seed {manifest.seed}; {', '.join(f'{name} {version}' for name, version in manifest.versions.items())}",
+        "",
+    ]
+
+
+def _data(manifest: Manifest) -> list[str]:
+    lines = ["## Data", "", "Split by cell: no cell has two roles.", ""]
+    for role in _ROLES:
+        cells = [cell for cell in manifest.data if cell.role == role]
+        names = ", ".join(cell.cell_id for cell in cells) or "none"
+        lines.append(f"- {role} ({len(cells)}): {names}")
+    sources = sorted({cell.source for cell in manifest.data if cell.source})
+    return [*lines, "", "Sources: " + ("; ".join(sources) or "not named"), ""]
+
+
+def _intervals(manifest: Manifest) -> list[str]:
+    lines = ["## Intervals", ""]
+    for target, scale in zip(manifest.targets, manifest.target_scaling, strict=True):
+        claim = (
+            f"widened by the largest miss on {scale.calibration_cells} calibration cells, "
+            "too few to claim 90 %: take the interval as a guess"
+            if scale.offset_is_guess
+            else f"conformal on {scale.calibration_cells} calibration cells: 90 % for cells like them"
+        )
+        lines.append(f"- {target.name}: {claim}")
+    return [*lines, ""]
+
+
+def _errors(manifest: Manifest) -> list[str]:
+    test = manifest.metrics.get("test")
+    lines = ["## Errors on the test cells", ""]
+    if not isinstance(test, Mapping):
+        return [*lines, "No cell was held out for testing.", ""]
+    lines += [
+        "Averaged within a cell, then over cells. `last` copies the last measured capacity and `linear` continues the",
+        "line through those measured so far (the model is told neither); `mean` says the training cells' mean.",
+        "",
+        "| target | predictor | n | MAE | RMSE | MAPE % | coverage of the 90 % interval | its mean width |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    targets, baselines = test["targets"], test["baselines"]
+    assert isinstance(targets, Mapping)
+    assert isinstance(baselines, Mapping)
+    for name, metrics in targets.items():
+        lines.append(_row(str(name), f"**{manifest.name}**", metrics))
+        others = baselines[name]
+        assert isinstance(others, Mapping)
+        lines += [_row(str(name), str(baseline), numbers) for baseline, numbers in others.items() if numbers]
+    lines += ["", "MAE by cell:", ""]
+    for name, metrics in targets.items():
+        if isinstance(metrics, Mapping) and isinstance(cells := metrics["by_cell"], Mapping):
+            each = (f"{cell} {_number(of_cell, 'mae')}" for cell, of_cell in cells.items())
+            lines.append(f"- {name}: {', '.join(each)}")
+    return [*lines, ""]
+
+
+def _limits() -> list[str]:
+    return [
+        "## Limits",
+        "",
+        "Cells of another chemistry, size class, temperature or duty than the training cells are out of its",
+        "experience: train on recordings of your own fleet before relying on it.",
+    ]
+
+
+def _row(target: str, predictor: str, metrics: JsonValue) -> str:
+    keys = ("n", "mae", "rmse", "mape_pct", "coverage_90", "width_90")
+    return f"| {target} | {predictor} | {' | '.join(_number(metrics, key) for key in keys)} |"
+
+
+def _number(metrics: JsonValue, key: str) -> str:
+    value = metrics.get(key) if isinstance(metrics, Mapping) else None
+    return f"{value:.4g}" if isinstance(value, int | float) else "-"

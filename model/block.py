@@ -36,3 +36,17 @@ class FrameBlock(NamedTuple):
     def frames(self) -> int:
         """Frames in the block."""
         return int(self.first_slot.shape[0])
+
+    def select(self, frames: NDArray[np.bool_]) -> FrameBlock:
+        """The block without the frames that are False in ``frames`` (bool [f]); readings stay where they are."""
+        return self._replace(
+            first_slot=self.first_slot[frames],
+            cells=self.cells[frames],
+            t_ms=self.t_ms[frames],
+            current_a=self.current_a[frames],
+            cycle=self.cycle[frames],
+            nominal_ah=self.nominal_ah[frames],
+            voltage_start=self.voltage_start[frames],
+            temp_start=self.temp_start[frames],
+            probes=self.probes[frames],
+        )

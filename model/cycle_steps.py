@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -58,102 +59,88 @@ CHARGE_RUN = 0.01  # of the nominal capacity: regenerative braking is not yet a 
 REFERENCES = 5  # channels that are also given relative to the cell's own first cycles
 
 
+class CycleArrays(NamedTuple):
+    """One of everything for each cell, as the kernels take it.
+
+    rows: `CYCLE_ROW` [slots]. bins, reference_bins: float32 [slots, 2, B], charge (Ah) in and out by voltage, of the
+    open cycle and (relative to nominal) summed over the cell's first cycles; reference_bins_count: uint8 alike.
+    reference_sum: float32 [slots, 5] and reference_count: uint8 alike, of the channels that have a ``_vs_reference``.
+    ring: float32 [slots, L, C].
+    """
+
+    rows: NDArray[np.void]
+    bins: NDArray[np.float32]
+    reference_bins: NDArray[np.float32]
+    reference_bins_count: NDArray[np.uint8]
+    reference_sum: NDArray[np.float32]
+    reference_count: NDArray[np.uint8]
+    ring: NDArray[np.float32]
+
+
+class CycleRule(NamedTuple):
+    """The parameters of `CycleSteps` as the kernels take them."""
+
+    close_on: int
+    max_gap_s: float
+    min_depth: float
+    bin_low_v: float
+    bin_width_v: float
+    reference_cycles: int
+    nominal_ah: float
+
+
 class CycleStepState:
     """The cycle accumulators and step rings of any number of cells."""
 
     def __init__(self, steps: CycleSteps, slots: int = 0) -> None:
         self.steps = steps
         self.counts = np.zeros(4, np.int64)
-        channels = len(steps.channels)
-        self.rows: NDArray[np.void] = np.zeros(0, CYCLE_ROW)
-        self.bins = np.zeros((0, 2, steps.bins), np.float32)
-        self.reference_bins = np.zeros((0, 2, steps.bins), np.float32)
-        self.reference_bins_count = np.zeros((0, 2, steps.bins), np.uint8)
-        self.reference_sum = np.zeros((0, REFERENCES), np.float32)
-        self.reference_count = np.zeros((0, REFERENCES), np.uint8)
-        self.ring = np.zeros((0, steps.window, channels), np.float32)
         self.slots = 0
+        self.arrays = CycleArrays(
+            rows=np.zeros(0, CYCLE_ROW),
+            bins=np.zeros((0, 2, steps.bins), np.float32),
+            reference_bins=np.zeros((0, 2, steps.bins), np.float32),
+            reference_bins_count=np.zeros((0, 2, steps.bins), np.uint8),
+            reference_sum=np.zeros((0, REFERENCES), np.float32),
+            reference_count=np.zeros((0, REFERENCES), np.uint8),
+            ring=np.zeros((0, steps.window, len(steps.channels)), np.float32),
+        )
+        self._rule = CycleRule(
+            CLOSE_ON[steps.close_on],
+            steps.max_gap_s,
+            steps.min_depth,
+            steps.bin_low_v,
+            steps.bin_width_v,
+            steps.reference_cycles,
+            steps.nominal_capacity_ah,
+        )
         self.reserve(slots)
 
     def reserve(self, slots: int) -> None:
         """Makes room for ``slots`` cells; new ones have seen nothing."""
-        if slots <= self.slots:
-            return
-        held = len(self.rows)
+        held = len(self.arrays.rows)
         if slots > held:
-            self.rows = grown(self.rows, slots)
-            self.bins = grown(self.bins, slots)
-            self.reference_bins = grown(self.reference_bins, slots)
-            self.reference_bins_count = grown(self.reference_bins_count, slots)
-            self.reference_sum = grown(self.reference_sum, slots)
-            self.reference_count = grown(self.reference_count, slots)
-            self.ring = grown(self.ring, slots)
-            self.rows["t_ms"][held:] = -1
-            self.rows["cycle"][held:] = -1
-        self.slots = slots
+            self.arrays = CycleArrays(*(grown(array, slots) for array in self.arrays))
+            self.arrays.rows["t_ms"][held:] = -1
+            self.arrays.rows["cycle"][held:] = -1
+        self.slots = max(slots, self.slots)
 
     def update(
         self, block: FrameBlock, cursor: NDArray[np.int64], out: WindowBatch, filled: int, *, emit: bool = True
     ) -> int:
-        """Folds frames in from ``cursor`` (int64 [2]: frame, cell) until the block or the room in ``out`` ends.
+        """Folds frames in from ``cursor`` (``new_cursor()``) until the block or the room in ``out`` ends.
 
         Advances ``cursor`` in place and returns how many windows of ``out`` are filled. ``emit=False`` rebuilds state
         without making windows due.
         """
-        steps = self.steps
-        return int(
-            _update(
-                block,
-                cursor,
-                out,
-                filled,
-                emit,
-                self.rows,
-                self.bins,
-                self.reference_bins,
-                self.reference_bins_count,
-                self.reference_sum,
-                self.reference_count,
-                self.ring,
-                self.counts,
-                CLOSE_ON[steps.close_on],
-                steps.max_gap_s,
-                steps.min_depth,
-                steps.bin_low_v,
-                steps.bin_width_v,
-                steps.reference_cycles,
-                steps.nominal_capacity_ah,
-            )
-        )
+        return int(_update(block, cursor, out, filled, emit, self.arrays, self.counts, self._rule))
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _update(
-    block,
-    cursor,
-    out,
-    filled,
-    emit,
-    rows,
-    bins,
-    reference_bins,
-    reference_bins_count,
-    reference_sum,
-    reference_count,
-    ring,
-    counts,
-    close_on,
-    max_gap_s,
-    min_depth,
-    bin_low_v,
-    bin_width_v,
-    reference_cycles,
-    default_nominal_ah,
-):  # type: ignore[no-untyped-def]
+def _update(block, cursor, out, filled, emit, arrays, counts, rule):  # type: ignore[no-untyped-def]
     capacity = out.slot.shape[0]
-    length, bin_count = ring.shape[1], bins.shape[2]
     frames = block.first_slot.shape[0]
-    frame, first_cell = cursor[0], cursor[1]
+    frame, first_cell, seen = cursor[0], cursor[1], cursor[2]
     while frame < frames:
         t_ms, current_a, number = block.t_ms[frame], block.current_a[frame], block.cycle[frame]
         cells, probes = block.cells[frame], block.probes[frame]
@@ -161,16 +148,16 @@ def _update(
         nominal_ah = block.nominal_ah[frame]
         for cell in range(first_cell, cells):
             if emit and filled == capacity:
-                cursor[0], cursor[1] = frame, cell
+                cursor[0], cursor[1], cursor[2] = frame, cell, seen
                 return filled
             slot = block.first_slot[frame] + cell
-            row = rows[slot]
+            row = arrays.rows[slot]
             voltage_v = block.voltage_v[voltage_start + cell]
             if t_ms <= row.t_ms:
                 if t_ms == row.t_ms:
-                    counts[2] += 1
+                    seen |= 2
                 else:
-                    counts[1] += 1
+                    seen |= 1
                     row.flags |= LATE_INPUT
                 continue
             if not math.isfinite(voltage_v):
@@ -180,79 +167,56 @@ def _update(
             temp_degc = block.temp_degc[temp_start + cell * probes // cells] if probes > 0 else np.float32(np.nan)
             counts[0] += 1
 
-            closed = False
             if row.t_ms < 0:
                 row.first_ms = t_ms
                 row.cycle = number
-                row.nominal_ah = nominal_ah if nominal_ah > 0 else default_nominal_ah
+                row.nominal_ah = nominal_ah if nominal_ah > 0 else rule.nominal_ah
                 _reset(row, voltage_v)
-            elif close_on == 0 and number >= 0 and number != row.cycle:
-                # The number names the cycle that begins here: what came before is closed without this sample.
-                closed = row.cycle >= 0
-                if closed:
-                    _close(
-                        row,
-                        bins[slot],
-                        reference_bins[slot],
-                        reference_bins_count[slot],
-                        reference_sum[slot],
-                        reference_count[slot],
-                        ring[slot],
-                        t_ms,
-                        bin_low_v,
-                        bin_width_v,
-                        reference_cycles,
-                    )
-                    if emit:
-                        _emit(out, filled, ring[slot], row, slot, row.cycle, t_ms, frame)
-                        filled += 1
-                    row.flags = 0
-                    if nominal_ah > 0:
-                        row.nominal_ah = nominal_ah
-                    _reset(row, voltage_v)
-                row.cycle = number
-
-            if row.t_ms >= 0:
-                _fold(row, bins[slot], t_ms, voltage_v, current_a, temp_degc, max_gap_s, bin_low_v, bin_width_v, bin_count)
-            if voltage_v > row.voltage_max_v:
-                row.voltage_max_v = voltage_v
-            if voltage_v < row.voltage_min_v:
-                row.voltage_min_v = voltage_v
+            else:
+                if rule.close_on == 0 and number >= 0 and number != row.cycle:
+                    # The number names the cycle that begins here: what came before is closed without this sample.
+                    if row.cycle >= 0:
+                        filled = _turn(
+                            arrays, slot, rule, out, filled, emit, row.cycle, t_ms, frame, nominal_ah, voltage_v
+                        )
+                    row.cycle = number
+                _fold(row, arrays.bins[slot], t_ms, voltage_v, current_a, temp_degc, rule)
+            row.voltage_max_v = max(row.voltage_max_v, voltage_v)
+            row.voltage_min_v = min(row.voltage_min_v, voltage_v)
             row.t_ms, row.voltage_v, row.current_a = t_ms, voltage_v, current_a
 
-            full = 2.0 * row.nominal_ah
-            if close_on == 1:
-                due = row.charge_run_ah >= CHARGE_RUN * row.nominal_ah and row.discharge_ah >= min_depth * row.nominal_ah
+            if rule.close_on == 1:
+                over = row.charge_run_ah >= CHARGE_RUN * row.nominal_ah
+                over = over and row.discharge_ah >= rule.min_depth * row.nominal_ah
             else:
-                due = (close_on == 2 or number < 0) and row.charge_ah + row.discharge_ah >= full
-            if due and not closed:
-                _close(
-                    row,
-                    bins[slot],
-                    reference_bins[slot],
-                    reference_bins_count[slot],
-                    reference_sum[slot],
-                    reference_count[slot],
-                    ring[slot],
-                    t_ms,
-                    bin_low_v,
-                    bin_width_v,
-                    reference_cycles,
-                )
-                if emit:
-                    _emit(out, filled, ring[slot], row, slot, np.int32(row.step), t_ms, frame)
-                    filled += 1
-                row.flags = 0
-                if nominal_ah > 0:
-                    row.nominal_ah = nominal_ah
-                _reset(row, voltage_v)
-        frame, first_cell = frame + 1, 0
-    cursor[0], cursor[1] = frame, 0
+                over = (rule.close_on == 2 or number < 0) and row.charge_ah + row.discharge_ah >= 2.0 * row.nominal_ah
+            if over:
+                label = np.int32(row.step + 1)
+                filled = _turn(arrays, slot, rule, out, filled, emit, label, t_ms, frame, nominal_ah, voltage_v)
+        counts[1] += seen & 1
+        counts[2] += seen >> 1
+        frame, first_cell, seen = frame + 1, 0, 0
+    cursor[0], cursor[1], cursor[2] = frame, 0, 0
+    return filled
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _turn(arrays, slot, rule, out, filled, emit, number, t_ms, frame, nominal_ah, voltage_v):  # type: ignore[no-untyped-def]
+    """Closes a cycle, makes its window due, begins the next."""
+    row = arrays.rows[slot]
+    _close(arrays, slot, rule, t_ms)
+    if emit:
+        _emit(out, filled, arrays.ring[slot], row, slot, number, t_ms, frame)
+        filled += 1
+    row.flags = 0
+    if nominal_ah > 0:
+        row.nominal_ah = nominal_ah
+    _reset(row, voltage_v)
     return filled
 
 
 @njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
-def _fold(row, bins, t_ms, voltage_v, current_a, temp_degc, max_gap_s, bin_low_v, bin_width_v, bin_count):  # type: ignore[no-untyped-def]
+def _fold(row, bins, t_ms, voltage_v, current_a, temp_degc, rule):  # type: ignore[no-untyped-def]
     """Adds the interval since the last sample, by the trapezoid rule."""
     nominal_ah = row.nominal_ah
     interval_s = (t_ms - row.t_ms) * 1e-3
@@ -262,7 +226,7 @@ def _fold(row, bins, t_ms, voltage_v, current_a, temp_degc, max_gap_s, bin_low_v
         if not was_resting or math.isnan(row.rest_start_v):
             row.rest_start_v = voltage_v
         row.relaxation_v = voltage_v - row.rest_start_v
-    if interval_s > max_gap_s:
+    if interval_s > rule.max_gap_s:
         return
     mean_a, mean_v = 0.5 * (current_a + row.current_a), 0.5 * (voltage_v + row.voltage_v)
     moved_ah = mean_a * interval_s / 3600.0
@@ -281,7 +245,7 @@ def _fold(row, bins, t_ms, voltage_v, current_a, temp_degc, max_gap_s, bin_low_v
         row.rest_s += interval_s
         return
     row.throughput_ah += abs(moved_ah)
-    bin_index = min(max(int((mean_v - bin_low_v) / bin_width_v), 0), bin_count - 1)
+    bin_index = min(max(int((mean_v - rule.bin_low_v) / rule.bin_width_v), 0), bins.shape[1] - 1)
     if mean_a > 0:
         row.charge_ah += moved_ah
         row.charge_wh += moved_ah * mean_v
@@ -333,22 +297,12 @@ def _ratio(numerator, denominator):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _close(
-    row,
-    bins,
-    reference_bins,
-    reference_bins_count,
-    reference_sum,
-    reference_count,
-    ring,
-    t_ms,
-    bin_low_v,
-    bin_width_v,
-    reference_cycles,
-):  # type: ignore[no-untyped-def]
+def _close(arrays, slot, rule, t_ms):  # type: ignore[no-untyped-def]
     """Turns the accumulators into the next step of the ring, and the first cycles into the cell's own reference."""
-    step = ring[row.step % ring.shape[0]]
-    referencing = row.step < reference_cycles
+    row = arrays.rows[slot]
+    step = arrays.ring[slot, row.step % arrays.ring.shape[1]]
+    reference_sum, reference_count = arrays.reference_sum[slot], arrays.reference_count[slot]
+    referencing = row.step < rule.reference_cycles
     nominal_ah = float(row.nominal_ah)
     step[0] = row.charge_ah / nominal_ah
     step[1] = row.discharge_ah / nominal_ah
@@ -368,10 +322,10 @@ def _close(
     step[15] = _ratio(row.resistance_sum_ohm, row.resistance_count) * nominal_ah
     step[16] = row.relaxation_v
     for way in range(2):
-        curve = bins[way]
-        _shape(curve, nominal_ah, bin_low_v, bin_width_v, step[17 + 2 * way : 19 + 2 * way])
+        curve = arrays.bins[slot, way]
+        _shape(curve, nominal_ah, rule, step[17 + 2 * way : 19 + 2 * way])
         step[21 + way], step[23 + way] = _against_reference(
-            curve, reference_bins[way], reference_bins_count[way], nominal_ah, referencing
+            curve, arrays.reference_bins[slot, way], arrays.reference_bins_count[slot, way], nominal_ah, referencing
         )
         curve[:] = 0.0
     # The order here is the order of the five channels from `discharge_vs_reference` on.
@@ -389,12 +343,12 @@ def _close(
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _shape(curve, nominal_ah, bin_low_v, bin_width_v, out):  # type: ignore[no-untyped-def]
+def _shape(curve, nominal_ah, rule, out):  # type: ignore[no-untyped-def]
     """The height (1/V) and the place (V) of the largest peak of dQ/dV."""
     peak = np.argmax(curve)
     if curve[peak] > 0:
-        out[0] = curve[peak] / nominal_ah / bin_width_v
-        out[1] = bin_low_v + (peak + 0.5) * bin_width_v
+        out[0] = curve[peak] / nominal_ah / rule.bin_width_v
+        out[1] = rule.bin_low_v + (peak + 0.5) * rule.bin_width_v
     else:
         out[0] = out[1] = np.nan
 

@@ -30,7 +30,7 @@ class Truth:
 class Recording:
     """One pack, or one single cell, over time. Rows are in the order in which they were recorded.
 
-    ``kind`` is how it travels: a ``pack`` as frames of all its cells, a ``cell`` as cell samples (then it has one cell).
+    ``kind`` is how it travels: a ``pack`` as frames of all its cells, a ``cell`` (then it has one) as cell samples.
     t_ms: int64 [n], UTC epoch. current_a: float32 [n], positive when charging. voltage_v: float32 [n, cells], NaN where
     the reading is invalid. temp_degc: float32 [n, probes], NaN likewise; probes may be 0. cycle: int32 [n], -1 unknown.
     """

@@ -12,7 +12,7 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 def grown(array: NDArray[Scalar], slots: int) -> NDArray[Scalar]:
-    """A copy with at least ``slots`` rows, zero where new; doubles, so that a growing fleet copies each row O(1) times."""
+    """A copy with at least ``slots`` rows, zero where new; it doubles, so that growing copies each row O(1) times."""
     rows = max(slots, 2 * len(array), 16)
     larger = np.zeros((rows, *array.shape[1:]), array.dtype)
     larger[: len(array)] = array

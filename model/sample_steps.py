@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -33,81 +34,81 @@ SAMPLE_ROW = np.dtype(
 )
 
 
+class SampleArrays(NamedTuple):
+    """One of everything for each cell, as the kernels take it. rows: `SAMPLE_ROW` [slots]; ring: float32 [slots, L, C]."""
+
+    rows: NDArray[np.void]
+    ring: NDArray[np.float32]
+
+
+class SampleRule(NamedTuple):
+    """The parameters of `SampleSteps` as the kernels take them."""
+
+    period_ms: int
+    max_gap_ms: int
+    stride: int
+    nominal_ah: float
+
+
 class SampleStepState:
     """The open grid points and step rings of any number of cells."""
 
     def __init__(self, steps: SampleSteps, slots: int = 0) -> None:
         self.steps = steps
         self.counts = np.zeros(4, np.int64)
-        self.rows: NDArray[np.void] = np.zeros(0, SAMPLE_ROW)
-        self.ring = np.zeros((0, steps.window, len(steps.channels)), np.float32)
         self.slots = 0
+        self.arrays = SampleArrays(
+            np.zeros(0, SAMPLE_ROW), np.zeros((0, steps.window, len(steps.channels)), np.float32)
+        )
+        self._rule = SampleRule(
+            round(steps.period_s * 1000), round(steps.max_gap_s * 1000), steps.stride, steps.nominal_capacity_ah
+        )
         self.reserve(slots)
 
     def reserve(self, slots: int) -> None:
         """Makes room for ``slots`` cells; new ones have seen nothing."""
-        if slots <= self.slots:
-            return
-        held = len(self.rows)
+        held = len(self.arrays.rows)
         if slots > held:
-            self.rows = grown(self.rows, slots)
-            self.ring = grown(self.ring, slots)
-            self.rows["t_ms"][held:] = -1
-            self.rows["cycle"][held:] = -1
-        self.slots = slots
+            self.arrays = SampleArrays(*(grown(array, slots) for array in self.arrays))
+            self.arrays.rows["t_ms"][held:] = -1
+            self.arrays.rows["cycle"][held:] = -1
+        self.slots = max(slots, self.slots)
 
     def update(
         self, block: FrameBlock, cursor: NDArray[np.int64], out: WindowBatch, filled: int, *, emit: bool = True
     ) -> int:
-        """Folds frames in from ``cursor`` (int64 [2]: frame, cell) until the block or the room in ``out`` ends.
+        """Folds frames in from ``cursor`` (``new_cursor()``) until the block or the room in ``out`` ends.
 
         Advances ``cursor`` in place and returns how many windows of ``out`` are filled. ``emit=False`` rebuilds state
         without making windows due.
         """
-        steps = self.steps
-        return int(
-            _update(
-                block,
-                cursor,
-                out,
-                filled,
-                emit,
-                self.rows,
-                self.ring,
-                self.counts,
-                round(steps.period_s * 1000),
-                round(steps.max_gap_s * 1000),
-                steps.stride,
-                steps.nominal_capacity_ah,
-            )
-        )
+        return int(_update(block, cursor, out, filled, emit, self.arrays, self.counts, self._rule))
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _update(
-    block, cursor, out, filled, emit, rows, ring, counts, period_ms, max_gap_ms, stride, default_nominal_ah
-):  # type: ignore[no-untyped-def]
+def _update(block, cursor, out, filled, emit, arrays, counts, rule):  # type: ignore[no-untyped-def]
+    ring = arrays.ring
     capacity = out.slot.shape[0]
     frames = block.first_slot.shape[0]
-    frame, first_cell = cursor[0], cursor[1]
+    frame, first_cell, seen = cursor[0], cursor[1], cursor[2]
     while frame < frames:
         t_ms, current_a, nominal_ah = block.t_ms[frame], block.current_a[frame], block.nominal_ah[frame]
         cells, probes = block.cells[frame], block.probes[frame]
         voltage_start, temp_start = block.voltage_start[frame], block.temp_start[frame]
-        grid = t_ms // period_ms
+        grid = t_ms // rule.period_ms
         for cell in range(first_cell, cells):
             # A sample makes at most two windows due, since a bridged gap is no longer than a stride.
             if emit and capacity - filled < 2:
-                cursor[0], cursor[1] = frame, cell
+                cursor[0], cursor[1], cursor[2] = frame, cell, seen
                 return filled
             slot = block.first_slot[frame] + cell
-            row = rows[slot]
+            row = arrays.rows[slot]
             voltage_v = block.voltage_v[voltage_start + cell]
             if t_ms <= row.t_ms:
                 if t_ms == row.t_ms:
-                    counts[2] += 1
+                    seen |= 2
                 else:
-                    counts[1] += 1
+                    seen |= 1
                     row.flags |= LATE_INPUT
                 continue
             if not math.isfinite(voltage_v):
@@ -119,16 +120,19 @@ def _update(
             if row.t_ms < 0:
                 row.grid = grid
             elif grid > row.grid:
-                gap = t_ms - row.t_ms > max_gap_ms
+                gap = t_ms - row.t_ms > rule.max_gap_ms
                 repeats = 1 if gap else grid - row.grid
-                voltage_mean, rate_mean = row.voltage_sum_v / row.samples, row.current_sum_a / row.samples / row.nominal_ah
+                voltage_mean, rate_mean = (
+                    row.voltage_sum_v / row.samples,
+                    row.current_sum_a / row.samples / row.nominal_ah,
+                )
                 temp_mean = row.temp_sum_degc / row.temp_samples if row.temp_samples > 0 else np.nan
                 for _ in range(repeats):
                     step = ring[slot, row.step % ring.shape[1]]
                     step[0], step[1], step[2] = voltage_mean, rate_mean, temp_mean
                     row.step += 1
                     row.length = min(row.length + 1, ring.shape[1])
-                    if row.step % stride == 0:
+                    if row.step % rule.stride == 0:
                         if emit:
                             _emit(out, filled, ring[slot], row, slot, t_ms, frame)
                             filled += 1
@@ -139,7 +143,10 @@ def _update(
                 if gap:
                     row.length = 0
             if row.samples == 0:
-                row.nominal_ah = nominal_ah if nominal_ah > 0 else (row.nominal_ah if row.nominal_ah > 0 else default_nominal_ah)
+                if nominal_ah > 0:
+                    row.nominal_ah = nominal_ah
+                elif not row.nominal_ah > 0:
+                    row.nominal_ah = rule.nominal_ah
                 row.cycle = block.cycle[frame]
             row.t_ms = t_ms
             row.samples += 1
@@ -148,8 +155,10 @@ def _update(
             if math.isfinite(temp_degc):
                 row.temp_samples += 1
                 row.temp_sum_degc += temp_degc
-        frame, first_cell = frame + 1, 0
-    cursor[0], cursor[1] = frame, 0
+        counts[1] += seen & 1
+        counts[2] += seen >> 1
+        frame, first_cell, seen = frame + 1, 0, 0
+    cursor[0], cursor[1], cursor[2] = frame, 0, 0
     return filled
 
 

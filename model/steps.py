@@ -13,7 +13,8 @@ from model.sample_steps import SampleStepState
 from model.schema import CycleSteps, SampleSteps
 from model.windows import WindowBatch
 
-# Positions in a state's `counts` (int64 [4], cell samples since the state began).
+# Positions in a state's `counts` (int64 [4], since the state began): cell samples folded in, frames with a cell that is
+# already further, frames with a cell that was already there, cell samples without a valid voltage.
 APPLIED, LATE, DUPLICATE, MASKED = range(4)
 
 
@@ -30,6 +31,11 @@ class StepState(Protocol):
         self, block: FrameBlock, cursor: NDArray[np.int64], out: WindowBatch, filled: int, *, emit: bool = True
     ) -> int:
         """Folds frames in from ``cursor`` until the block or the room in ``out`` ends; returns windows filled."""
+
+
+def new_cursor() -> NDArray[np.int64]:
+    """The start of a block, int64 [3]: frame, cell, and what was seen of an interrupted frame."""
+    return np.zeros(3, np.int64)
 
 
 def new_state(steps: SampleSteps | CycleSteps, slots: int = 0) -> StepState:

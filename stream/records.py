@@ -1,25 +1,32 @@
-"""The records on the wire, version 1: what comes in, what goes out. New fields may be added; none is renamed or removed."""
+"""The records on the wire, version 1. New fields may be added; none is renamed or removed."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 MAX_CELLS = 1024
+
+PackId = Annotated[str, Meta(min_length=1, max_length=256)]
+TimeMs = Annotated[int, Meta(ge=0, le=2**53)]
+CycleNumber = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Readings = Annotated[list[float | None], Meta(max_length=MAX_CELLS)]
+Positive = Annotated[float, Meta(gt=0)]
 
 
 class PackFrame(msgspec.Struct, tag_field="kind", tag="pack", frozen=True, gc=False):
     """All cells of one series string at one instant. ``current_a`` is positive when charging; ``null`` is invalid."""
 
-    pack_id: str
-    t_ms: int
+    pack_id: PackId
+    t_ms: TimeMs
     current_a: float
-    voltage_v: list[float | None]
-    temp_degc: list[float | None] | None = None
-    cycle: int | None = None
-    capacity_ah: float | None = None
-    nominal_capacity_ah: float | None = None
+    voltage_v: Annotated[Readings, Meta(min_length=1)]
+    temp_degc: Readings | None = None
+    cycle: CycleNumber | None = None
+    capacity_ah: Positive | None = None
+    nominal_capacity_ah: Positive | None = None
     soc_pct: float | None = None
     late: bool = False
     v: Literal[1] = 1
@@ -28,15 +35,15 @@ class PackFrame(msgspec.Struct, tag_field="kind", tag="pack", frozen=True, gc=Fa
 class CellSample(msgspec.Struct, tag_field="kind", tag="cell", frozen=True, gc=False):
     """One cell at one instant."""
 
-    pack_id: str
-    cell: int
-    t_ms: int
+    pack_id: PackId
+    cell: Annotated[int, Meta(ge=0, lt=MAX_CELLS)]
+    t_ms: TimeMs
     current_a: float
     voltage_v: float
     temp_degc: float | None = None
-    cycle: int | None = None
-    capacity_ah: float | None = None
-    nominal_capacity_ah: float | None = None
+    cycle: CycleNumber | None = None
+    capacity_ah: Positive | None = None
+    nominal_capacity_ah: Positive | None = None
     soc_pct: float | None = None
     late: bool = False
     v: Literal[1] = 1

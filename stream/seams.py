@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 
@@ -52,10 +52,23 @@ class Message(NamedTuple):
     headers: Sequence[tuple[str, bytes]] = ()
 
 
+class Holder(Protocol):
+    """Who keeps the state of the partitions that a source reads; a source tells it when partitions come and go."""
+
+    def held(self, partition: Partition) -> int | None:
+        """The next offset that the partition's state waits for; none where there is no state."""
+
+    async def release(self, partitions: Collection[Partition]) -> None:
+        """Publishes and commits what is on its way; the state stays, in case the partition comes back."""
+
+    def discard(self, partitions: Collection[Partition]) -> None:
+        """Drops the partitions' state."""
+
+
 class Source(Protocol):
     """Where telemetry comes from."""
 
-    def __aiter__(self) -> AsyncIterator[Polled | None]:
+    def poll(self, holder: Holder) -> AsyncIterator[Polled | None]:
         """Yields polled records of the partitions held; ``None`` where a poll found nothing."""
 
     async def commit(self, offsets: Mapping[Partition, int]) -> None:

@@ -1,0 +1,68 @@
+"""Puts a pipeline together from its settings and its two seams: the same parts for the service and for a backtest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from model.artifact import Manifest
+from model.steps import new_cursor, new_state
+from model.windows import WindowBatch
+from stream.batch import Batch
+from stream.batcher import Batcher
+from stream.cells import columns
+from stream.clock import Clock
+from stream.codec import Codec
+from stream.pipeline import Pipeline
+from stream.publisher import Publisher
+from stream.runner import Model, ModelRunner
+from stream.seams import Sink, Source
+from stream.settings import Settings
+from stream.telemetry import Telemetry
+
+# One batch fills while one is with the model and one is being published.
+BATCHES = 3
+
+
+def assemble(
+    source: Source,
+    sink: Sink,
+    model: Model,
+    manifest: Manifest,
+    settings: Settings,
+    *,
+    telemetry: Telemetry,
+    clock: Clock,
+    on_model_turn: Callable[[], None] = lambda: None,
+) -> Pipeline:
+    """A pipeline that is ready to run; nothing is started. ``on_model_turn`` is called from the model's thread."""
+    codec = Codec(settings.limits.max_record_bytes)
+    channels = len(manifest.channels)
+    capacity = max(settings.batch.max_windows, 2)
+    batches = [Batch(WindowBatch.empty(capacity, manifest.window, channels)) for _ in range(BATCHES)]
+    return Pipeline(
+        source,
+        sink,
+        codec=codec,
+        steps=manifest.steps,
+        batcher=Batcher(batches, settings.batch.deadline_ms / 1000),
+        runner=ModelRunner(model, on_model_turn),
+        publisher=Publisher(
+            codec,
+            predictions_topic=settings.topics.predictions,
+            dead_letters_topic=settings.topics.dead_letters,
+            model_id=manifest.model_id,
+            targets=manifest.targets,
+            eol_soh=manifest.eol_soh,
+            min_steps=manifest.steps.min_steps,
+        ),
+        telemetry=telemetry,
+        clock=clock,
+        commit_interval_s=settings.commit.interval_ms / 1000,
+        future_tolerance_s=settings.limits.future_tolerance_s,
+    )
+
+
+def warm_kernels(manifest: Manifest) -> None:
+    """Compiles the step kernels, or loads them from the cache, before the first record needs them."""
+    out = WindowBatch.empty(2, manifest.window, len(manifest.channels))
+    new_state(manifest.steps).update(columns(()), new_cursor(), out, 0)

@@ -1,0 +1,83 @@
+"""The micro-batcher: when a batch of windows goes to the model. The thread that runs it is ``stream.runner``."""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import StrEnum
+
+from stream.batch import Batch, Segment
+
+
+class Why(StrEnum):
+    """Why a batch was dispatched."""
+
+    FULL = "full"
+    DEADLINE = "deadline"
+    IDLE = "idle"
+    DRAIN = "drain"
+
+
+class Batcher:
+    """Owns a few preallocated batches: one is open, some are on their way, the rest are free.
+
+    A bounded number of batches is the back-pressure: with none free there is no room, and whoever feeds waits.
+    """
+
+    def __init__(self, batches: list[Batch], deadline_s: float) -> None:
+        self.deadline_s = deadline_s
+        self._free = deque(batches)
+        self._open: Batch | None = None
+        self._running = 0
+
+    def room(self) -> Batch | None:
+        """The open batch, or nothing while it is full or all batches are on their way."""
+        if self._open is None and self._free:
+            self._open = self._free.popleft()
+        return None if self._open is None or self._open.full else self._open
+
+    @property
+    def waiting(self) -> int:
+        """Windows in the open batch."""
+        return 0 if self._open is None else self._open.filled
+
+    def add(self, segment: Segment, now_s: float) -> None:
+        """Notes whose windows were just written into the open batch."""
+        batch = self._open
+        assert batch is not None
+        assert segment.start == batch.filled
+        if segment.stop == segment.start:
+            return
+        if not batch.filled:
+            batch.opened_s = now_s
+        batch.filled = segment.stop
+        batch.segments.append(segment)
+
+    def due(self, now_s: float, *, draining: bool = False) -> Why | None:
+        """Why the open batch should go to the model now, if it should."""
+        batch = self._open
+        if batch is None or not batch.filled:
+            return None
+        if batch.full:
+            return Why.FULL
+        if draining:
+            return Why.DRAIN
+        if not self._running:
+            return Why.IDLE
+        return Why.DEADLINE if now_s - batch.opened_s >= self.deadline_s else None
+
+    def take(self) -> Batch:
+        """The open batch, to be given to the model."""
+        batch = self._open
+        assert batch is not None
+        self._open = None
+        self._running += 1
+        return batch
+
+    def predicted(self) -> None:
+        """A batch came back from the model: the device may be idle now."""
+        self._running -= 1
+
+    def give_back(self, batch: Batch) -> None:
+        """A batch whose results were taken over."""
+        batch.clear()
+        self._free.append(batch)

@@ -1,0 +1,85 @@
+"""How this process reaches the broker: addresses, encryption, identity, and patience while it is away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+import structlog
+from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.helpers import create_ssl_context
+
+from stream.errors import Retry
+from stream.settings import KafkaSettings
+
+log = structlog.get_logger()
+
+RETRY_S = 1.0
+
+
+class Client(Protocol):
+    """A consumer, a producer or an admin client: started once, stopped once."""
+
+    async def start(self) -> None:
+        """Connects."""
+
+
+Started = TypeVar("Started", bound=Client)
+
+
+def connection(settings: KafkaSettings) -> dict[str, Any]:
+    """The keyword arguments that every client of ``aiokafka`` takes to reach the broker."""
+    security = settings.security
+    arguments: dict[str, Any] = {
+        "bootstrap_servers": settings.bootstrap,
+        "security_protocol": security.protocol,
+        "request_timeout_ms": 30_000,
+    }
+    if security.protocol in ("SSL", "SASL_SSL"):
+        arguments["ssl_context"] = create_ssl_context(
+            cafile=security.ca_file and str(security.ca_file),
+            certfile=security.cert_file and str(security.cert_file),
+            keyfile=security.key_file and str(security.key_file),
+        )
+    if security.protocol.startswith("SASL"):
+        arguments["sasl_mechanism"] = security.sasl_mechanism
+        arguments["sasl_plain_username"] = security.username
+        arguments["sasl_plain_password"] = security.password and security.password.get_secret_value()
+    return arguments
+
+
+async def started(make: Callable[[], Started], bootstrap: str, patience_s: float | None = None) -> Started:
+    """A started client. While the broker is away it tries again; after ``patience_s`` (none: never) raises `Retry`."""
+    loop = asyncio.get_running_loop()
+    begin_s = loop.time()
+    waiting = False
+    while True:
+        client = make()
+        try:
+            await client.start()
+        except (KafkaConnectionError, OSError) as error:
+            await stopped(client)
+            if patience_s is not None and loop.time() - begin_s >= patience_s:
+                raise Retry(
+                    f"no Kafka broker answers at {bootstrap} ({error}); start one (`cyclecast broker`), "
+                    "or name another with --bootstrap"
+                ) from error
+            if not waiting:
+                log.warning("waiting for the broker", bootstrap=bootstrap)
+                waiting = True
+            await asyncio.sleep(RETRY_S)
+        except BaseException:
+            await stopped(client)
+            raise
+        else:
+            return client
+
+
+async def stopped(client: Any) -> None:
+    """Ends a client, whatever state it is in."""
+    end = getattr(client, "stop", None) or client.close
+    try:
+        await end()
+    except KafkaError as error:
+        log.warning("a client did not end cleanly", error=str(error))

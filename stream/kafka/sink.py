@@ -1,0 +1,95 @@
+"""Results to Kafka: acknowledged by all replicas in sync, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Iterator, Sequence
+from typing import Any, Self
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, UnknownError, UnsupportedVersionError
+
+from stream.errors import Fatal
+from stream.kafka.client import connection, started, stopped
+from stream.kafka.topics import DEAD_LETTER_BYTES
+from stream.seams import Message
+from stream.settings import Settings
+
+log = structlog.get_logger()
+
+
+@contextlib.contextmanager
+def _quiet_sender() -> Iterator[None]:
+    """The client logs a broker's refusal as an error of its own; here it is an answer."""
+    logger = logging.getLogger("aiokafka.producer.sender")
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = False
+
+
+class KafkaSink:
+    """A producer that waits for all replicas in sync.
+
+    ``idempotent`` tells whether a retry by the client is never a second record; not every Kafka-compatible broker can.
+    """
+
+    def __init__(self, producer: Any, *, idempotent: bool) -> None:
+        self._producer = producer
+        self.idempotent = idempotent
+
+    @classmethod
+    async def start(cls, settings: Settings, patience_s: float | None = None) -> Self:
+        """Connects; see `stream.kafka.client.started` for what happens while the broker is away."""
+
+        def make(*, idempotent: bool) -> Any:
+            return AIOKafkaProducer(
+                **connection(settings.kafka),
+                acks="all",
+                enable_idempotence=idempotent,
+                linger_ms=2,
+                max_batch_size=256 * 1024,
+                max_request_size=DEAD_LETTER_BYTES,
+            )
+
+        bootstrap = settings.kafka.bootstrap
+        try:
+            with _quiet_sender():
+                return cls(await started(lambda: make(idempotent=True), bootstrap, patience_s), idempotent=True)
+        except (UnknownError, UnsupportedVersionError):
+            log.warning("the broker knows no idempotent producers: a retried send may come twice", bootstrap=bootstrap)
+            return cls(await started(lambda: make(idempotent=False), bootstrap, patience_s), idempotent=False)
+
+    async def send(self, messages: Sequence[Message]) -> Awaitable[None]:
+        """Hands messages over in order; the returned awaitable completes when all are acknowledged."""
+        send = self._producer.send
+        acknowledgements = [
+            await send(message.topic, message.value, key=message.key, headers=list(message.headers))
+            for message in messages
+        ]
+        return self._acknowledged(messages, acknowledgements)
+
+    async def stop(self) -> None:
+        """Waits for what is on its way, and disconnects."""
+        await stopped(self._producer)
+
+    async def _acknowledged(self, messages: Sequence[Message], acknowledgements: Sequence[asyncio.Future[Any]]) -> None:
+        for message, result in zip(
+            messages, await asyncio.gather(*acknowledgements, return_exceptions=True), strict=True
+        ):
+            if isinstance(result, MessageSizeTooLargeError) and message.value is not None:
+                await self._without_value(message)
+            elif isinstance(result, KafkaError):
+                raise Fatal(f"the broker did not take a record of {message.topic}: {result!r}") from result
+            elif isinstance(result, BaseException):
+                raise result
+
+    async def _without_value(self, message: Message) -> None:
+        """A dead letter that is too large for its topic keeps its headers, which say where the original lies."""
+        log.error("record too large for its topic", topic=message.topic, bytes=len(message.value or b""))
+        headers = [*message.headers, ("omitted_bytes", str(len(message.value or b"")).encode())]
+        await self._producer.send_and_wait(message.topic, None, key=message.key, headers=headers)

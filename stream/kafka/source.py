@@ -1,0 +1,257 @@
+"""Telemetry from Kafka, as a member of a consumer group."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from typing import Any, NamedTuple, Self
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
+
+from stream.clock import Clock
+from stream.errors import Fatal
+from stream.health import Health
+from stream.kafka.client import connection, started, stopped
+from stream.seams import Holder, Partition, Polled, Record
+from stream.settings import Settings
+from stream.telemetry import Telemetry
+
+log = structlog.get_logger()
+
+POLL_MS = 50
+POLL_RECORDS = 2000
+RELEASE_S = 20.0
+FETCH_BYTES = 4 * 1024 * 1024
+
+
+class Restore(NamedTuple):
+    """A partition on its way back to where it was: records before ``until`` only rebuild state."""
+
+    until: int
+    began_s: float
+
+
+class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Reads the telemetry topic; the state that a partition needs is rebuilt from the partition itself.
+
+    A cell's state is a function of all records before it. On assignment the partition is read again from where its
+    state stands (from its beginning where there is none) up to the committed offset, without publishing; from there
+    on results are published. Nothing is skipped: an offset outside the log is an error, or a counted loss.
+    """
+
+    def __init__(self, consumer: Any, settings: Settings, telemetry: Telemetry, health: Health, clock: Clock) -> None:
+        self._consumer = consumer
+        self._topic = settings.topics.telemetry
+        self._group = settings.kafka.group
+        self._telemetry = telemetry
+        self._health = health
+        self._clock = clock
+        self._holder: Holder | None = None
+        self._assigned: set[Partition] | None = None
+        self._with_state: set[Partition] = set()
+        self._open: dict[Partition, Restore | None] = {}
+        self._next: dict[Partition, int] = {}
+        self._failure: Exception | None = None
+        self._stopping = False
+        self._last_record_s: float | None = None
+
+    @classmethod
+    async def start(cls, settings: Settings, telemetry: Telemetry, health: Health, clock: Clock) -> Self:
+        """Connects; the group is joined by `poll`."""
+
+        def make() -> Any:
+            return AIOKafkaConsumer(
+                **connection(settings.kafka),
+                group_id=settings.kafka.group,
+                enable_auto_commit=False,
+                auto_offset_reset="none",
+                max_partition_fetch_bytes=FETCH_BYTES,
+                fetch_max_bytes=16 * FETCH_BYTES,
+            )
+
+        health.require("partitions", "joining the group")
+        return cls(await started(make, settings.kafka.bootstrap), settings, telemetry, health, clock)
+
+    def end(self) -> None:
+        """Lets `poll` finish after what it is handing over now."""
+        self._stopping = True
+
+    async def stop(self) -> None:
+        """Leaves the group and disconnects."""
+        await stopped(self._consumer)
+
+    def idle_s(self) -> float:
+        """Seconds since the last record, or since the partitions were open; zero until then."""
+        if self._last_record_s is None or any(self._open.values()):
+            return 0.0
+        return self._clock.monotonic_s() - self._last_record_s
+
+    async def poll(self, holder: Holder) -> AsyncIterator[Polled | None]:
+        """Yields records of the partitions that are open; ``None`` where a poll found nothing."""
+        self._holder = holder
+        self._consumer.subscribe([self._topic], listener=self)
+        while not self._stopping:
+            self._health.beat("loop")
+            if self._failure is not None:
+                raise self._failure
+            await self._open_assigned(holder)
+            try:
+                fetched = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS)
+            except NoOffsetForPartitionError:
+                continue  # assigned during this poll: the next turn opens it
+            except OffsetOutOfRangeError as error:
+                await self._out_of_range(error.args[0])
+                continue
+            handed = False
+            for topic_partition, records in fetched.items():
+                partition = Partition(topic_partition.topic, topic_partition.partition)
+                # Records that came before their partition was open are fetched again: opening it seeks.
+                for polled in self._split(partition, records):
+                    yield polled
+                    handed = True
+            if not handed:
+                await self._check_restored()
+                yield None
+
+    async def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """Commits; what is refused because the partition moved on will be read again by its new owner."""
+        held = self._consumer.assignment()
+        mine = {
+            TopicPartition(*partition): OffsetAndMetadata(offset, "")
+            for partition, offset in offsets.items()
+            if TopicPartition(*partition) in held
+        }
+        if mine:
+            try:
+                await self._consumer.commit(mine)
+            except (CommitFailedError, IllegalStateError) as error:
+                log.warning("commit refused: the group is rebalancing", error=str(error))
+        for partition, offset in self._next.items():
+            high = self._consumer.highwater(TopicPartition(*partition)) if TopicPartition(*partition) in held else None
+            if high is not None:
+                self._telemetry.lag_records.labels(str(partition.number)).set(max(high - offset, 0))
+
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        """Publishes and commits what is on its way, within a bounded time; the rest is read again by the new owner."""
+        partitions = [Partition(tp.topic, tp.partition) for tp in revoked]
+        for partition in partitions:
+            self._open.pop(partition, None)
+            self._next.pop(partition, None)
+        if not partitions or self._holder is None:
+            return
+        log.info("partitions revoked", partitions=sorted(partition.number for partition in partitions))
+        try:
+            await asyncio.wait_for(self._holder.release(partitions), RELEASE_S)
+        except TimeoutError:
+            log.warning("partitions revoked with results on their way: their input is read again by the new owner")
+        except Exception as error:  # noqa: BLE001 - the client would swallow it: the next poll raises it
+            self._failure = error
+
+    def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        """Notes what is held now; `poll` opens it, so that no record is handed over before."""
+        self._assigned = {Partition(tp.topic, tp.partition) for tp in assigned}
+        self._telemetry.rebalances.inc()
+        self._health.require("partitions", f"restoring {len(assigned)}")
+
+    async def _open_assigned(self, holder: Holder) -> None:
+        """Opens newly assigned partitions; the state of partitions that went elsewhere is dropped."""
+        if self._assigned is None:
+            return
+        assigned, self._assigned = self._assigned, None
+        gone = self._with_state - assigned
+        holder.discard(gone)
+        self._with_state = set(assigned)
+        for partition in sorted(assigned):
+            if self._assigned is None:  # else the group moved on meanwhile
+                await self._open_one(holder, partition)
+        self._last_record_s = self._clock.monotonic_s()
+        self._report_restored()
+
+    async def _open_one(self, holder: Holder, partition: Partition) -> None:
+        """Finds where the partition's state stands, and reads on from there."""
+        tp = TopicPartition(*partition)
+        committed = await self._consumer.committed(tp)
+        beginning = (await self._consumer.beginning_offsets([tp]))[tp]
+        name = f"{partition.topic}-{partition.number}"
+        if committed is None:
+            committed = beginning
+        if committed < beginning:
+            self._telemetry.lost_records.inc(beginning - committed)
+            log.error("records deleted before they were read", partition=name, records=beginning - committed)
+            committed = beginning
+        held = holder.held(partition)
+        if held is None or not beginning <= held <= committed:
+            holder.discard([partition])
+            held = beginning
+            if 0 < beginning < committed:
+                log.warning("state is rebuilt from a log that no longer reaches back to its start", partition=name)
+        if tp not in self._consumer.assignment():
+            return
+        self._consumer.seek(tp, held)
+        self._next[partition] = held
+        self._open[partition] = Restore(committed, self._clock.monotonic_s()) if held < committed else None
+
+    def _split(self, partition: Partition, fetched: Collection[Any]) -> Iterator[Polled]:
+        """Records of one partition, parted where its restored state ends."""
+        if partition not in self._open:
+            return
+        records = [Record(r.offset, r.timestamp, r.key, r.value, r.headers) for r in fetched]
+        self._last_record_s = self._clock.monotonic_s()
+        self._next[partition] = records[-1].offset + 1
+        restore = self._open[partition]
+        if restore is None:
+            yield Polled(partition, records)
+            return
+        old = [record for record in records if record.offset < restore.until]
+        new = records[len(old) :]
+        if old:
+            yield Polled(partition, old, replayed=True)
+        if (new or old[-1].offset + 1 == restore.until) and self._open.get(partition) is restore:
+            self._restored(partition, restore)
+        if new:
+            yield Polled(partition, new)
+
+    async def _out_of_range(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """The log was cut behind this consumer (then it opens again, and counts the loss), or made anew before it."""
+        for tp, offset in offsets.items():
+            if offset > (await self._consumer.beginning_offsets([tp]))[tp]:
+                raise self._made_anew(Partition(*tp), offset)
+        self._assigned = self._assigned or set(self._open)
+
+    async def _check_restored(self) -> None:
+        """Control records and compaction leave holes, so the last record before the committed offset may never come."""
+        for partition, restore in list(self._open.items()):
+            if restore is None:
+                continue
+            tp = TopicPartition(*partition)
+            if await self._consumer.position(tp) >= restore.until:
+                self._restored(partition, restore)
+            elif (self._consumer.highwater(tp) or restore.until) < restore.until:
+                raise self._made_anew(partition, restore.until)
+
+    def _made_anew(self, partition: Partition, offset: int) -> Fatal:
+        return Fatal(
+            f"group {self._group!r} stands at offset {offset} of {partition.topic}-{partition.number}, which ends "
+            "before that: the topic was made anew. Use another kafka.group, or reset the offsets of this one"
+        )
+
+    def _restored(self, partition: Partition, restore: Restore) -> None:
+        seconds = self._clock.monotonic_s() - restore.began_s
+        self._open[partition] = None
+        self._telemetry.restore_seconds.observe(seconds)
+        log.info("partition restored", partition=partition.number, offset=restore.until, seconds=round(seconds, 3))
+        self._report_restored()
+
+    def _report_restored(self) -> None:
+        restoring = [partition.number for partition, restore in self._open.items() if restore is not None]
+        if restoring:
+            self._health.require("partitions", f"restoring {sorted(restoring)}")
+        else:
+            self._health.meet("partitions", f"{len(self._open)} open")

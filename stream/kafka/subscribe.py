@@ -1,0 +1,56 @@
+"""Reading a topic as an onlooker: no group, no commits, all partitions."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Literal
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from stream.errors import Fatal
+from stream.kafka.client import connection, started, stopped
+from stream.settings import Settings
+
+
+async def subscribe(
+    settings: Settings,
+    topic: str,
+    since: Literal["earliest", "latest"] = "latest",
+    *,
+    poll_ms: int = 200,
+    patience_s: float | None = 10.0,
+) -> AsyncIterator[list[Any]]:
+    """Yields what each poll brings (``aiokafka.ConsumerRecord``, in order within a partition), and ``[]`` when nothing.
+
+    Raises `Retry` while no broker answers within ``patience_s`` and `Fatal` where the topic does not exist.
+    """
+
+    def make() -> Any:
+        return AIOKafkaConsumer(
+            **connection(settings.kafka),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+        )
+
+    consumer = await started(make, settings.kafka.bootstrap, patience_s)
+    try:
+        partitions = [TopicPartition(topic, number) for number in await _partitions(consumer, topic)]
+        consumer.assign(partitions)
+        if since == "latest":
+            for partition, end in (await consumer.end_offsets(partitions)).items():
+                consumer.seek(partition, end)
+        else:
+            for partition, begin in (await consumer.beginning_offsets(partitions)).items():
+                consumer.seek(partition, begin)
+        while True:
+            fetched = await consumer.getmany(timeout_ms=poll_ms, max_records=2000)
+            yield [record for records in fetched.values() for record in records]
+    finally:
+        await stopped(consumer)
+
+
+async def _partitions(consumer: Any, topic: str) -> list[int]:
+    if topic not in await consumer.topics():
+        raise Fatal(f"topic {topic} does not exist on this broker; `cyclecast stream` creates it")
+    return sorted(consumer.partitions_for_topic(topic) or ())

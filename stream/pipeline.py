@@ -1,0 +1,220 @@
+"""The flow of the stream, from polled records to committed offsets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Collection, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.schema import CycleSteps, SampleSteps
+from model.steps import DUPLICATE, LATE, MASKED, new_cursor
+from stream.batch import Batch, Segment
+from stream.batcher import Batcher
+from stream.cells import Cells
+from stream.clock import Clock
+from stream.codec import Codec
+from stream.offsets import Offsets, Ticket
+from stream.publisher import Publisher
+from stream.refusal import Refusal
+from stream.runner import ModelRunner
+from stream.seams import Partition, Polled, Sink, Source
+from stream.telemetry import Telemetry
+
+
+class Pipeline:
+    """Reads telemetry, keeps cells, predicts what is due, publishes it, and commits what is published."""
+
+    def __init__(
+        self,
+        source: Source,
+        sink: Sink,
+        *,
+        codec: Codec,
+        steps: SampleSteps | CycleSteps,
+        batcher: Batcher,
+        runner: ModelRunner,
+        publisher: Publisher,
+        telemetry: Telemetry,
+        clock: Clock,
+        commit_interval_s: float,
+        future_tolerance_s: float,
+    ) -> None:
+        self.source = source
+        self.sink = sink
+        self.codec = codec
+        self.steps = steps
+        self.batcher = batcher
+        self.runner = runner
+        self.publisher = publisher
+        self.telemetry = telemetry
+        self.clock = clock
+        self.commit_interval_s = commit_interval_s
+        self.future_tolerance_s = future_tolerance_s
+        self.offsets = Offsets()
+        self.cells: dict[Partition, Cells] = {}
+        self._moved = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def run(self) -> None:
+        """Runs until the source ends; then everything read is published, acknowledged and committed."""
+        self.runner.start()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                publishing = tasks.create_task(self._publish(tasks))
+                committing = tasks.create_task(self._commit_regularly())
+                async for polled in self.source.poll(self):
+                    if polled is not None:
+                        await self._feed(polled)
+                    self._fire()
+                await self._settled()
+                publishing.cancel()
+                committing.cancel()
+            await self.source.commit(self.offsets.take())
+        finally:
+            await self.runner.stop()
+
+    async def _feed(self, polled: Polled) -> None:
+        """Records to telemetry to cell state to due windows, which go to the model batch by batch."""
+        partition, records, replayed = polled
+        cells = self._cells_of(partition)
+        cells.next_offset = None
+        end = records[-1].offset + 1
+        ticket = Ticket(end) if replayed else self.offsets.begin(partition, end)
+
+        frames, index, refused = self.codec.decode(records)
+        offset = np.array([records[position].offset for position in index], np.int64)
+        received_ms = self._received_ms(polled, index)
+        admitted, refused_later = cells.admit(frames, index, offset, received_ms)
+        refused += refused_later
+
+        counts = cells.state.counts.copy()
+        cursor = new_cursor()
+        while cursor[0] < admitted.block.frames:
+            batch = await self._room()
+            start = batch.filled
+            stop = cells.update(admitted, cursor, batch.windows, start, emit=not replayed)
+            ticket.add(stop - start)
+            segment = Segment(partition, cells, ticket, admitted.offset, start, stop, records[-1].timestamp_ms)
+            self.batcher.add(segment, self.clock.monotonic_s())
+
+        if not replayed:
+            await self._refuse(polled, refused)
+            self._count(len(records), refused, cells.state.counts - counts)
+        cells.next_offset = end
+        ticket.done()
+        self._moved.set()
+
+    async def _publish(self, tasks: asyncio.TaskGroup) -> None:
+        """Takes batches back from the model, in order, and sends their predictions."""
+        while True:
+            batch, quantiles, error, seconds = await self.runner.results.get()
+            self.batcher.predicted()
+            self.telemetry.predict_seconds.observe(seconds)
+            self._fire()
+            if error is not None or quantiles is None:
+                raise RuntimeError("the model failed on a batch of windows") from error
+            messages = self.publisher.predictions(batch, quantiles)
+            owed = list(batch.segments)
+            self.batcher.give_back(batch)
+            self._moved.set()
+            acknowledged = await self.sink.send(messages)
+            tasks.create_task(self._settle(acknowledged, owed))
+
+    async def _settle(self, acknowledged: Awaitable[None], owed: Sequence[Segment]) -> None:
+        await acknowledged
+        now_ms = self.clock.time_ms()
+        for segment in owed:
+            segment.ticket.done(segment.stop - segment.start)
+            self.telemetry.predictions.inc(segment.stop - segment.start)
+            self.telemetry.end_to_end_seconds.observe(max(now_ms - segment.received_ms, 0) / 1000)
+        self._moved.set()
+
+    async def _refuse(self, polled: Polled, refused: Sequence[Refusal]) -> None:
+        """Dead letters are waited for: they are rare, and nothing may be committed past one that is not safe."""
+        if not refused:
+            return
+        letters = [(polled.records[refusal.index], refusal) for refusal in sorted(refused)]
+        await (await self.sink.send(self.publisher.dead_letters(polled.partition, letters)))
+        for refusal in refused:
+            self.telemetry.dead_letters.labels(refusal.reason.value).inc()
+
+    async def _commit_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(self.commit_interval_s)
+            if moved := self.offsets.take():
+                await self.source.commit(moved)
+
+    async def _room(self) -> Batch:
+        """The open batch; waits while all batches are on their way, and with it the source waits."""
+        while (batch := self.batcher.room()) is None:
+            self._fire()
+            if (batch := self.batcher.room()) is not None:
+                break
+            self._moved.clear()
+            await self._moved.wait()
+        return batch
+
+    def _fire(self, *, draining: bool = False) -> None:
+        """Sends the open batch to the model when it is due; otherwise looks again at its deadline."""
+        now_s = self.clock.monotonic_s()
+        if (why := self.batcher.due(now_s, draining=draining)) is not None:
+            batch = self.batcher.take()
+            self.telemetry.batch_dispatch.labels(why.value).inc()
+            self.telemetry.batch_windows.observe(batch.filled)
+            self.telemetry.queue_wait_seconds.observe(now_s - batch.opened_s)
+            self.runner.submit(batch)
+        elif self._timer is None and self.batcher.waiting:
+            self._timer = asyncio.get_running_loop().call_later(self.batcher.deadline_s, self._on_deadline)
+
+    def _on_deadline(self) -> None:
+        self._timer = None
+        self._fire()
+
+    async def _settled(self, partitions: Collection[Partition] | None = None) -> None:
+        """Waits until all results (of the partitions, if named) are acknowledged."""
+        while self.offsets.busy(partitions):
+            self._fire(draining=True)
+            self._moved.clear()
+            await self._moved.wait()
+
+    def held(self, partition: Partition) -> int | None:
+        """The next offset that the partition's state waits for; none where there is no state."""
+        cells = self.cells.get(partition)
+        return None if cells is None else cells.next_offset
+
+    async def release(self, partitions: Collection[Partition]) -> None:
+        """Publishes and commits what is on its way; the state stays, in case the partition comes back."""
+        await self._settled(partitions)
+        await self.source.commit(self.offsets.take())
+        self.offsets.forget(partitions)
+
+    def discard(self, partitions: Collection[Partition]) -> None:
+        """Drops the partitions' state and the results that are still on their way."""
+        for partition in partitions:
+            self.cells.pop(partition, None)
+        self.offsets.forget(partitions)
+
+    def _received_ms(self, polled: Polled, index: Sequence[int]) -> NDArray[np.int64]:
+        """When records arrived, int64 [len(index)]: what their event time may not run ahead of.
+
+        The broker's or producer's timestamp, so that reading a record again judges it the same way.
+        """
+        now_ms = self.clock.time_ms()
+        stamps = np.array([polled.records[position].timestamp_ms for position in index], np.int64)
+        return np.where(stamps > 0, np.minimum(stamps, now_ms), now_ms)
+
+    def _count(self, records: int, refused: Sequence[Refusal], samples: NDArray[np.int64]) -> None:
+        self.telemetry.records.labels("ok").inc(records - len(refused))
+        self.telemetry.records.labels("refused").inc(len(refused))
+        self.telemetry.late_records.inc(int(samples[LATE]))
+        self.telemetry.duplicate_records.inc(int(samples[DUPLICATE]))
+        self.telemetry.masked_samples.inc(int(samples[MASKED]))
+        self.telemetry.cells.set(sum(map(len, self.cells.values())))
+
+    def _cells_of(self, partition: Partition) -> Cells:
+        cells = self.cells.get(partition)
+        if cells is None:
+            cells = self.cells[partition] = Cells(self.steps, self.future_tolerance_s)
+        return cells

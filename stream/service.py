@@ -1,0 +1,120 @@
+"""The stream service's lifetime: build, run, drain on a signal, leave."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+import structlog
+import torch
+
+from model.artifact import load
+from model.predictor import Predictor
+from stream.assembly import assemble, warm_kernels
+from stream.clock import SystemClock
+from stream.health import Health
+from stream.kafka.sink import KafkaSink
+from stream.kafka.source import KafkaSource
+from stream.kafka.topics import ensure, wanted
+from stream.settings import Settings
+from stream.telemetry import Telemetry
+
+log = structlog.get_logger()
+
+LOOP_BUDGET_S = 60.0
+MODEL_BUDGET_S = 60.0
+SWITCH_INTERVAL_S = (
+    0.0005  # the model's thread asks for the interpreter many times a batch; 5 ms each would be its cost
+)
+
+
+class Service:
+    """One member of the consumer group. `run` ends when it is told to `stop`, or when nothing arrives for long."""
+
+    def __init__(self, settings: Settings, until_idle_s: float | None = None) -> None:
+        self.settings = settings
+        self.until_idle_s = until_idle_s
+        self.clock = SystemClock()
+        self.telemetry = Telemetry()
+        self.health = Health(self.clock)
+        self._source: KafkaSource | None = None
+        self._running: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Starts, streams, and leaves cleanly. Raises what ended it when that was not asked for."""
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        torch.set_num_threads(1)
+        loop = asyncio.get_running_loop()
+        self._running = asyncio.current_task()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        try:
+            await self._stream()
+        except asyncio.CancelledError:
+            log.info("stopped before the stream was running")
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+        log.info("stopped")
+
+    def stop(self) -> None:
+        """Drains: what was read is published and committed, then the group is left. A second call does not wait."""
+        if self._source is not None:
+            log.info("draining")
+            self._source.end()
+            self._source = None
+        elif self._running is not None:
+            self._running.cancel()
+
+    async def _stream(self) -> None:
+        settings = self.settings
+        self.health.require("model", "loading")
+        self.health.require("broker", f"connecting to {settings.kafka.bootstrap}")
+        artifact = await asyncio.to_thread(load, settings.model.path)
+        predictor = Predictor(artifact, settings.model.device, settings.model.precision)
+        await asyncio.to_thread(predictor.warm, settings.batch.max_windows)
+        await asyncio.to_thread(warm_kernels, artifact.manifest)
+        self.telemetry.model_is(artifact.model_id)
+        self.health.meet("model", f"{artifact.model_id} warm on {predictor.device} in {predictor.precision}")
+
+        await ensure(settings, wanted(settings))
+        sink = await KafkaSink.start(settings)
+        self.health.expect("loop", LOOP_BUDGET_S)
+        source = self._source = await KafkaSource.start(settings, self.telemetry, self.health, self.clock)
+        self.health.meet("broker", settings.kafka.bootstrap)
+        self.health.meet("delivery", "at-least-once")
+        self.health.expect("model", MODEL_BUDGET_S)
+        pipeline = assemble(
+            source,
+            sink,
+            predictor,
+            artifact.manifest,
+            settings,
+            telemetry=self.telemetry,
+            clock=self.clock,
+            on_model_turn=lambda: self.health.beat("model"),
+        )
+        log.info("streaming", model=artifact.model_id, bootstrap=settings.kafka.bootstrap, group=settings.kafka.group)
+        watch = asyncio.create_task(self._end_when_idle(source))
+        try:
+            await pipeline.run()
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from group
+        finally:
+            watch.cancel()
+            await source.stop()
+            await sink.stop()
+
+    async def _end_when_idle(self, source: KafkaSource) -> None:
+        while self.until_idle_s is not None:
+            await asyncio.sleep(0.1)
+            if source.idle_s() >= self.until_idle_s:
+                log.info("nothing arrived, ending", idle_s=self.until_idle_s)
+                source.end()
+                return
+
+
+async def run_service(settings: Settings, until_idle_s: float | None = None) -> None:
+    """Runs one service until a signal, or until nothing arrived for ``until_idle_s``."""
+    await Service(settings, until_idle_s).run()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -120,7 +120,8 @@ class CycleStepState:
         """Makes room for ``slots`` cells; new ones have seen nothing."""
         held = len(self.arrays.rows)
         if slots > held:
-            self.arrays = CycleArrays(*(grown(array, slots) for array in self.arrays))
+            larger: list[Any] = [grown(array, slots) for array in self.arrays]
+            self.arrays = CycleArrays(*larger)
             self.arrays.rows["t_ms"][held:] = -1
             self.arrays.rows["cycle"][held:] = -1
         self.slots = max(slots, self.slots)
@@ -136,7 +137,7 @@ class CycleStepState:
         return int(_update(block, cursor, out, filled, emit, self.arrays, self.counts, self._rule))
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _update(block, cursor, out, filled, emit, arrays, counts, rule):  # type: ignore[no-untyped-def]
     capacity = out.slot.shape[0]
     frames = block.first_slot.shape[0]
@@ -200,7 +201,7 @@ def _update(block, cursor, out, filled, emit, arrays, counts, rule):  # type: ig
     return filled
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _turn(arrays, slot, rule, out, filled, emit, number, t_ms, frame, nominal_ah, voltage_v):  # type: ignore[no-untyped-def]
     """Closes a cycle, makes its window due, begins the next."""
     row = arrays.rows[slot]
@@ -215,7 +216,7 @@ def _turn(arrays, slot, rule, out, filled, emit, number, t_ms, frame, nominal_ah
     return filled
 
 
-@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, inline="always")
 def _fold(row, bins, t_ms, voltage_v, current_a, temp_degc, rule):  # type: ignore[no-untyped-def]
     """Adds the interval since the last sample, by the trapezoid rule."""
     nominal_ah = row.nominal_ah
@@ -265,7 +266,7 @@ def _fold(row, bins, t_ms, voltage_v, current_a, temp_degc, rule):  # type: igno
         bins[1, bin_index] -= moved_ah
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _reset(row, voltage_v):  # type: ignore[no-untyped-def]
     """Starts a new cycle; the last sample stays, so that the next interval is not lost."""
     row.charge_ah = row.discharge_ah = row.charge_wh = row.discharge_wh = 0.0
@@ -277,7 +278,7 @@ def _reset(row, voltage_v):  # type: ignore[no-untyped-def]
     row.resistance_count = 0
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _emit(out, at, ring, row, slot, number, t_ms, frame):  # type: ignore[no-untyped-def]
     length = min(row.step, ring.shape[0])
     copy_window(ring, row.step, length, out.windows[at])
@@ -291,12 +292,12 @@ def _emit(out, at, ring, row, slot, number, t_ms, frame):  # type: ignore[no-unt
     out.frame[at] = frame
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _ratio(numerator, denominator):  # type: ignore[no-untyped-def]
     return numerator / denominator if denominator > 0 else np.nan
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _close(arrays, slot, rule, t_ms):  # type: ignore[no-untyped-def]
     """Turns the accumulators into the next step of the ring, and the first cycles into the cell's own reference."""
     row = arrays.rows[slot]
@@ -342,7 +343,7 @@ def _close(arrays, slot, rule, t_ms):  # type: ignore[no-untyped-def]
     row.step += 1
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _shape(curve, nominal_ah, rule, out):  # type: ignore[no-untyped-def]
     """The height (1/V) and the place (V) of the largest peak of dQ/dV."""
     peak = np.argmax(curve)
@@ -353,7 +354,7 @@ def _shape(curve, nominal_ah, rule, out):  # type: ignore[no-untyped-def]
         out[0] = out[1] = np.nan
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _against_reference(curve, reference, reference_count, nominal_ah, referencing):  # type: ignore[no-untyped-def]
     """Charge in the voltage bins that this cycle and the cell's first cycles both crossed: its ratio, and the log10
     variance of the difference of Q(V) (Severson et al. 2019). Bins at either end of a run are only partly crossed.

@@ -19,7 +19,7 @@ def grown(array: NDArray[Scalar], slots: int) -> NDArray[Scalar]:
     return larger
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def copy_window(ring, step, length, window):  # type: ignore[no-untyped-def]
     """Copies the ``length`` newest steps right-aligned into ``window``; ``step`` counts all steps ever appended."""
     size = ring.shape[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -35,7 +35,7 @@ SAMPLE_ROW = np.dtype(
 
 
 class SampleArrays(NamedTuple):
-    """One of everything for each cell, as the kernels take it. rows: `SAMPLE_ROW` [slots]; ring: float32 [slots, L, C]."""
+    """One of everything for each cell, for the kernels. rows: `SAMPLE_ROW` [slots]; ring: float32 [slots, L, C]."""
 
     rows: NDArray[np.void]
     ring: NDArray[np.float32]
@@ -69,7 +69,8 @@ class SampleStepState:
         """Makes room for ``slots`` cells; new ones have seen nothing."""
         held = len(self.arrays.rows)
         if slots > held:
-            self.arrays = SampleArrays(*(grown(array, slots) for array in self.arrays))
+            larger: list[Any] = [grown(array, slots) for array in self.arrays]
+            self.arrays = SampleArrays(*larger)
             self.arrays.rows["t_ms"][held:] = -1
             self.arrays.rows["cycle"][held:] = -1
         self.slots = max(slots, self.slots)
@@ -85,7 +86,7 @@ class SampleStepState:
         return int(_update(block, cursor, out, filled, emit, self.arrays, self.counts, self._rule))
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _update(block, cursor, out, filled, emit, arrays, counts, rule):  # type: ignore[no-untyped-def]
     ring = arrays.ring
     capacity = out.slot.shape[0]
@@ -162,7 +163,7 @@ def _update(block, cursor, out, filled, emit, arrays, counts, rule):  # type: ig
     return filled
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _emit(out, at, ring, row, slot, t_ms, frame):  # type: ignore[no-untyped-def]
     copy_window(ring, row.step, row.length, out.windows[at])
     out.length[at] = row.length

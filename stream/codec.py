@@ -29,7 +29,7 @@ class Codec:
 
     def __init__(self, max_record_bytes: int) -> None:
         self.max_record_bytes = max_record_bytes
-        self._decoders = {
+        self._decoders: dict[str | None, msgspec.json.Decoder[Telemetry] | msgspec.msgpack.Decoder[Telemetry]] = {
             None: msgspec.json.Decoder(Telemetry),
             JSON: msgspec.json.Decoder(Telemetry),
             MSGPACK: msgspec.msgpack.Decoder(Telemetry),

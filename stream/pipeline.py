@@ -135,7 +135,7 @@ class Pipeline:
         """Dead letters are waited for: they are rare, and nothing may be committed past one that is not safe."""
         if not refused:
             return
-        letters = [(polled.records[refusal.index], refusal) for refusal in sorted(refused)]
+        letters = [(polled.records[refusal.position], refusal) for refusal in sorted(refused)]
         await (await self.sink.send(self.publisher.dead_letters(polled.partition, letters)))
         for refusal in refused:
             self.telemetry.dead_letters.labels(refusal.reason.value).inc()

@@ -43,7 +43,7 @@ class Publisher:
     def predictions(self, batch: Batch, quantiles: NDArray[np.float32]) -> list[Message]:
         """One message a window of the batch, in order. quantiles: float32 [filled, targets, 3], natural units."""
         windows = batch.windows
-        finite: NDArray[np.bool_] = np.isfinite(quantiles).all(axis=(1, 2))
+        finite = np.logical_and.reduce(np.isfinite(quantiles), axis=(1, 2)).tolist()
         values = np.round(quantiles.astype(np.float64), 6).tolist()
         messages = []
         for segment in batch.segments:

@@ -38,9 +38,9 @@ class Reason(StrEnum):
 
 
 class Refusal(NamedTuple):
-    """One refused record of a polled batch: ``index`` is its position in it."""
+    """One refused record, and its ``position`` in the polled batch."""
 
-    index: int
+    position: int
     stage: str
     reason: Reason
     error: str

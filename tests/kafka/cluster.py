@@ -1,0 +1,194 @@
+"""A real Apache Kafka for tests: one KRaft node from Maven's jars, that can be killed and started again on its log."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import shutil
+import socket
+import subprocess
+import time
+import uuid
+from base64 import urlsafe_b64encode
+from pathlib import Path
+from typing import Self
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from stream.kafka.broker import speaks_kafka
+
+HOST = "127.0.0.1"
+POM = Path(__file__).with_name("pom.xml")
+TARGET = POM.parent / "target"
+READY_TIMEOUT_S = 90.0
+STOP_TIMEOUT_S = 30.0
+_JAVA_OPTIONS = ["-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+
+
+def missing_tools() -> str | None:
+    """Why Kafka cannot run here, ``None`` where it can."""
+    absent = [tool for tool in ("java", "mvn") if shutil.which(tool) is None]
+    return f"no {' and no '.join(absent)} on PATH" if absent else None
+
+
+def kafka_jars() -> Path:
+    """The folder of Kafka's jars, fetched by Maven when the pom has changed since.
+
+    Raises:
+        RuntimeError: Maven failed; carries the end of what it said.
+    """
+    libs, stamp = TARGET / "libs", TARGET / "pom.sha256"
+    digest = hashlib.sha256(POM.read_bytes()).hexdigest()
+    if not (stamp.is_file() and stamp.read_text() == digest and any(libs.glob("kafka_2.13-*.jar"))):
+        shutil.rmtree(libs, ignore_errors=True)
+        command = ["mvn", "-q", "-B", "-f", str(POM), "dependency:copy-dependencies"]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(f"Maven could not fetch Kafka:\n{(done.stdout + done.stderr)[-2000:]}")
+        stamp.write_text(digest)
+    return libs
+
+
+class KafkaNode:
+    """Broker and controller in one process, with its log in ``folder``. Topics are not created by first use."""
+
+    def __init__(self, folder: Path, jars: Path) -> None:
+        self._folder = folder
+        self._classpath = f"{jars}/*"
+        self._ports = _free_ports(2)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        """``HOST:PORT``; the same after a restart."""
+        return f"{HOST}:{self._ports[0]}"
+
+    @property
+    def pid(self) -> int | None:
+        """Process id, ``None`` when it does not run."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    @property
+    def output(self) -> str:
+        """What the node has printed since it first started, at most the last 4000 characters."""
+        path = self._folder / "output.txt"
+        return path.read_text(errors="replace")[-4000:] if path.exists() else ""
+
+    async def __aenter__(self) -> Self:
+        """Starts it."""
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stops it."""
+        await self.stop()
+
+    async def start(self) -> None:
+        """Formats the log on the first start; returns when the node leads and takes requests."""
+        assert self._ended(), "runs already"
+        self._launch()
+        deadline_s = time.monotonic() + READY_TIMEOUT_S
+        try:
+            while not await self._ready():
+                if self._ended():
+                    raise RuntimeError(f"Kafka ended while it started:\n{self.output}")
+                if time.monotonic() > deadline_s:
+                    raise RuntimeError(f"Kafka was not ready in {READY_TIMEOUT_S:g} s:\n{self.output}")
+                await asyncio.sleep(0.1)
+        except BaseException:
+            self.kill()
+            raise
+
+    async def stop(self) -> None:
+        """Ends it in good order; kills it if that takes too long."""
+        if self._process is not None:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                await asyncio.to_thread(self._process.wait, STOP_TIMEOUT_S)
+            self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL, at once: as a lost machine. `start` brings it back on the same log and the same port."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    async def restart(self) -> None:
+        """`kill`, then `start`."""
+        self.kill()
+        await self.start()
+
+    def _ended(self) -> bool:
+        return self._process is None or self._process.poll() is not None
+
+    def _launch(self) -> None:
+        properties = self._folder / "server.properties"
+        with (self._folder / "output.txt").open("ab") as output:
+            java = ["java", *_JAVA_OPTIONS, "-cp", self._classpath]
+            if not properties.exists():
+                properties.write_text(self._properties())
+                cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+                storage = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster_id, "-c", str(properties)]
+                done = subprocess.run([*java, *storage], check=False, stdout=output, stderr=subprocess.STDOUT)
+                if done.returncode != 0:
+                    properties.unlink()
+                    raise RuntimeError(f"Kafka's storage could not be formatted:\n{self.output}")
+            self._process = subprocess.Popen(
+                [*java, "kafka.Kafka", str(properties)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def _properties(self) -> str:
+        broker, controller = self._ports
+        settings = {
+            "process.roles": "broker,controller",
+            "node.id": 1,
+            "controller.quorum.bootstrap.servers": f"{HOST}:{controller}",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+            "listeners": f"PLAINTEXT://{HOST}:{broker},CONTROLLER://{HOST}:{controller}",
+            "advertised.listeners": f"PLAINTEXT://{HOST}:{broker},CONTROLLER://{HOST}:{controller}",
+            "log.dirs": self._folder / "log",
+            "auto.create.topics.enable": "false",
+            "group.initial.rebalance.delay.ms": 0,
+            "group.min.session.timeout.ms": 1000,
+            "message.max.bytes": 16 * 1024 * 1024,
+            "offsets.topic.num.partitions": 4,
+            "offsets.topic.replication.factor": 1,
+            "transaction.state.log.num.partitions": 4,
+            "transaction.state.log.replication.factor": 1,
+            "transaction.state.log.min.isr": 1,
+        }
+        return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+    async def _ready(self) -> bool:
+        """It answers, and says that it is a member of its own cluster: before that, topics cannot be created."""
+        if not await speaks_kafka(HOST, self._ports[0]):
+            return False
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap, request_timeout_ms=5000)
+        logger = logging.getLogger("aiokafka")
+        level = logger.level
+        logger.setLevel(logging.CRITICAL)
+        try:
+            await admin.start()
+            return bool((await admin.describe_cluster())["brokers"])
+        except (KafkaError, OSError):
+            return False
+        finally:
+            logger.setLevel(level)
+            await admin.close()
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind((HOST, 0))
+        return [int(probe.getsockname()[1]) for probe in probes]

@@ -1,0 +1,1 @@
+"""The live board: a model of the fleet, an API and a page."""

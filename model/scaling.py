@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from model.artifact import ChannelScaling, TargetScaling
 from model.dataset import WindowSet
 from model.schema import Target
+from model.training_config import TrainingConfigError
 
 _TAIL_PCT = 0.5  # of values at either end count as the value at that percentile: one glitch must not set the scale
 
@@ -30,7 +31,8 @@ def fit_targets(
         label = windows.labels[train_rows, index].astype(np.float64)
         label = label[np.isfinite(label)]
         if not len(label):
-            raise ValueError(f"no training cell has a label for target {target.name}: leave it out, or give its truth")
+            do = "leave it out, or give recordings that reach it"
+            raise TrainingConfigError(f"targets: no training cell has a label for {target.name}: {do}")
         spread = np.log1p(label) if target.kind == "rul" else label
         std = float(spread.std())
         found.append(

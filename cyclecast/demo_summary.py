@@ -1,0 +1,78 @@
+"""The end of the demo: what came of it, held against the known truth and simple baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import typer
+
+from cyclecast.backtesting import errors_table
+from cyclecast.commands.output import console, table
+from cyclecast.demo_status import Progress
+from model.artifact import read_manifest, resolve
+from model.recording import Recording
+from replay.prediction_table import prediction_table
+from replay.scoring import metrics
+from stream.records import Prediction
+from stream.settings import Settings
+
+_WEAKEST = 5
+
+
+def true_soh(recordings: Sequence[Recording]) -> Callable[[Prediction], float | None]:
+    """The measured SOH at a prediction, where there is one."""
+    known: dict[tuple[str, int, int], float] = {}
+    for recording in recordings:
+        truth, nominal_ah = recording.truth, recording.nominal_capacity_ah
+        if truth is not None and nominal_ah:
+            rows = zip(truth.cell.tolist(), truth.cycle.tolist(), truth.capacity_ah.tolist(), strict=True)
+            known |= {(recording.pack_id, cell, cycle): ah / nominal_ah for cell, cycle, ah in rows}
+
+    def soh(prediction: Prediction) -> float | None:
+        if prediction.cycle is None:
+            return None
+        return known.get((prediction.pack_id, prediction.cell, prediction.cycle))
+
+    return soh
+
+
+def show_summary(settings: Settings, recordings: list[Recording], values: list[bytes], progress: Progress) -> None:
+    """Prints the summary tables."""
+    out = console()
+    rows = [
+        ("packs, cells", f"{len(recordings)}, {sum(recording.cells for recording in recordings)}"),
+        ("records sent, taken in", f"{progress.records_sent:,}, {progress.records_taken:,}"),
+        ("predictions", f"{progress.predictions:,} of {len(progress.latest)} cells"),
+        ("dead letters", f"{progress.dead_letters:,}"),
+        ("first prediction", "none" if progress.first_s is None else f"{progress.first_s:.1f} s after the broker"),
+    ]
+    out.print()
+    out.print(table(None, ("summary", ""), rows))
+    if not values:
+        typer.echo("no prediction arrived")
+        return
+    manifest = read_manifest(resolve(settings.model.path))
+    found = metrics(prediction_table(values, recordings, manifest), manifest)
+    out.print()
+    out.print(errors_table(found))
+    out.print()
+    out.print(_weakest(progress, true_soh(recordings)))
+
+
+def _weakest(progress: Progress, truth: Callable[[Prediction], float | None]) -> object:
+    known = [(each.soh, each) for each in progress.latest.values() if each.soh is not None]
+    known.sort(key=lambda pair: pair[0].p50)
+    rows = []
+    for soh, each in known[:_WEAKEST]:
+        true, rul = truth(each), each.rul_cycles
+        rows.append(
+            (
+                each.pack_id,
+                each.cell,
+                each.step if each.cycle is None else each.cycle,
+                f"{soh.p50:.3f} [{soh.p05:.3f}..{soh.p95:.3f}]",
+                "-" if true is None else f"{true:.3f}",
+                "-" if rul is None else f"{rul.p50:.0f} [{rul.p05:.0f}..{rul.p95:.0f}]",
+            )
+        )
+    return table("weakest cells", ("pack", ">cell", ">cycle", "SOH", ">true SOH", "RUL cycles"), rows)

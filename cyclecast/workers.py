@@ -1,0 +1,88 @@
+"""Several processes of one service: members of the same group, started, watched and ended together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from types import FrameType
+
+import structlog
+
+from stream.settings import Settings, environment_name
+
+log = structlog.get_logger()
+
+_LOOK_S = 0.1
+_DRAIN_S = 60.0
+
+
+class Workers:
+    """``count`` processes of ``cyclecast stream``. One that fails ends the rest; a signal ends all, cleanly."""
+
+    def __init__(self, settings: Settings, count: int, arguments: Sequence[str]) -> None:
+        self.settings = settings
+        self.count = count
+        self.arguments = arguments
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._signal: int | None = None
+
+    def run(self) -> int:
+        """Returns when all have ended: 0, or 1 where one failed, or 130 after Ctrl-C."""
+        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            self._processes = [self._start(index) for index in range(self.count)]
+            failed = self._watch()
+        finally:
+            self._end()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        if failed:
+            return 1
+        return 130 if self._signal == signal.SIGINT else 0
+
+    def _start(self, index: int) -> subprocess.Popen[bytes]:
+        port = self.settings.http.port
+        own = {environment_name("http.port"): str(port + index if port else 0)}
+        command = [sys.executable, "-m", "cyclecast", "stream", *self.arguments]
+        # A process group of their own: Ctrl-C in a terminal comes here first, and from here once to each.
+        return subprocess.Popen(command, env=os.environ | own, stdin=subprocess.DEVNULL, process_group=0)  # noqa: S603
+
+    def _watch(self) -> bool:
+        """Whether one failed. Returns when one did, or when all are done."""
+        told = False
+        while any(process.poll() is None for process in self._processes):
+            if self._signal is not None and not told:
+                told = True
+                self._send(signal.SIGTERM)
+            if self._any_failed():
+                return True
+            time.sleep(_LOOK_S)
+        return self._any_failed()
+
+    def _any_failed(self) -> bool:
+        failed = [process for process in self._processes if process.poll() not in (None, 0)]
+        for process in failed:
+            log.error("a worker failed, ending the others", pid=process.pid, status=process.returncode)
+        return bool(failed)
+
+    def _end(self) -> None:
+        self._send(signal.SIGTERM)
+        deadline_s = time.monotonic() + _DRAIN_S
+        for process in self._processes:
+            try:
+                process.wait(max(deadline_s - time.monotonic(), 0.0))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _send(self, number: int) -> None:
+        for process in self._processes:
+            if process.poll() is None:
+                process.send_signal(number)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self._signal = number

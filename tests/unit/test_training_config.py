@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from model.schema import CycleSteps, SampleSteps
+from model.training_config import Split, TrainingConfigError, load_config, split_by_cell
+
+CELLS = [f"P{pack}/{cell}" for pack in range(4) for cell in range(5)]
+
+
+def _written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "train.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
+    config = load_config(_written(tmp_path, ""))
+    assert (config.epochs, config.batch, config.hidden, config.layers) == (200, 64, 64, 2)
+    assert config.steps == CycleSteps()
+
+
+def test_a_file_says_steps_targets_and_split(tmp_path: Path) -> None:
+    config = load_config(
+        _written(
+            tmp_path,
+            """
+            name = "mine"
+            targets = [{kind = "soh"}, {kind = "capacity", horizon_cycles = 200}, {kind = "rul"}]
+            [steps]
+            kind = "sample"
+            period_s = 5
+            [split]
+            test_cells = ["P1"]
+            """,
+        )
+    )
+    assert config.steps == SampleSteps(period_s=5)
+    assert [target.name for target in config.targets] == ["soh", "capacity+200", "rul"]
+    assert config.split.test_cells == ("P1",)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("epoch = 3", "epoch: unknown key, did you mean epochs?"),
+        ("[split]\nvalidatoin = 0.2", "split.validatoin: unknown key, did you mean validation?"),
+        ("zzz = 3", "zzz: unknown key"),
+        ("epochs = 0", "epochs: Input should be greater than 0"),
+        ("lr = 'fast'", "lr: Input should be a valid number"),
+        ("[steps]\nkind = 'day'", "steps:"),
+        ("targets = []", "targets: Value error, targets must be one or more"),
+        ("targets = [{kind='soh'}, {kind='soh'}]", "each once"),
+        (
+            "[split]\nvalidation = 0.5\ncalibration = 0.5",
+            "split: Value error, validation, calibration and test leave no",
+        ),
+        ("epochs = ", "not TOML"),
+    ],
+)
+def test_what_is_wrong_is_said_with_file_and_key(tmp_path: Path, text: str, said: str) -> None:
+    path = _written(tmp_path, text)
+    with pytest.raises(TrainingConfigError) as refusal:
+        load_config(path)
+    assert str(refusal.value).startswith(f"{path}: ")
+    assert said in str(refusal.value)
+
+
+def test_a_missing_file_is_said(tmp_path: Path) -> None:
+    with pytest.raises(TrainingConfigError, match="No such file"):
+        load_config(tmp_path / "none.toml")
+
+
+def test_every_cell_has_one_role_and_the_seed_decides() -> None:
+    split = Split(validation=0.2, calibration=0.25, test=0.1)
+    roles = split_by_cell(CELLS, split, 0)
+    assert sorted(roles) == sorted(CELLS)
+    counted = [list(roles.values()).count(role) for role in ("train", "validation", "calibration", "test")]
+    assert counted == [9, 4, 5, 2]
+    assert roles == split_by_cell(CELLS[::-1], split, 0)
+    assert roles != split_by_cell(CELLS, split, 1)
+
+
+def test_named_test_cells_and_packs_never_train() -> None:
+    roles = split_by_cell(CELLS, Split(test_cells=("P1", "P3/4")), 0)
+    assert sorted(cell for cell, role in roles.items() if role == "test") == [*(f"P1/{i}" for i in range(5)), "P3/4"]
+
+
+@pytest.mark.parametrize("count", [3, 4, 5])
+def test_few_cells_still_fill_the_three_roles(count: int) -> None:
+    roles = split_by_cell(CELLS[:count], Split(validation=0.4, calibration=0.5), 0)
+    assert set(roles.values()) == {"train", "validation", "calibration"}
+
+
+def test_too_few_cells_are_refused() -> None:
+    with pytest.raises(TrainingConfigError, match="2 cells besides the test cells; training needs at least 3"):
+        split_by_cell(CELLS[:6], Split(test_cells=("P0/0", "P0/1", "P0/2", "P1")), 0)
+    with pytest.raises(TrainingConfigError, match="0 cells"):
+        split_by_cell([], Split(), 0)

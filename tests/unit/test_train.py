@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from model.artifact import Manifest, load
+from model.checkpoint import CHECKPOINT, CheckpointError, Epoch
+from model.schema import CycleSteps, SampleSteps, Target
+from model.train import TrainingError, augmented, train
+from model.training_config import Augmentation, Split, Training
+from tests.fading import fading_cell
+
+FADES = (0.004, 0.005, 0.006, 0.007, 0.008, 0.009, 0.010, 0.011, 0.012, 0.013)
+FLEET = [fading_cell(f"C{index}", fade=fade, cycles=50) for index, fade in enumerate(FADES)]
+TINY = Training(
+    name="tiny",
+    steps=CycleSteps(window=8),
+    targets=(Target(kind="soh"), Target(kind="rul")),
+    hidden=8,
+    layers=1,
+    dropout=0.2,
+    epochs=4,
+    batch=16,
+    lr=1e-2,
+    split=Split(validation=0.2, calibration=0.2, test_cells=("C4",)),
+)
+
+
+class KilledError(Exception):
+    """Stands for a kill between two epochs."""
+
+
+def _metrics(manifest: Manifest) -> dict[str, Any]:
+    return manifest.metrics  # typed as JSON there
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def test_a_small_training_beats_saying_the_mean(tmp_path: Path) -> None:
+    config = TINY.model_copy(update={"epochs": 25, "skip": True, "dropout": 0.0, "hidden": 16})
+    manifest = train(FLEET, config, tmp_path / "out")
+    test = _metrics(manifest)["test"]
+    for target in ("soh", "rul"):
+        assert test["targets"][target]["mae"] < 0.5 * test["baselines"][target]["mean"]["mae"]
+    assert list(test["targets"]["soh"]["by_cell"]) == ["C4"]
+    assert load(tmp_path / "out").manifest == manifest
+    card = (tmp_path / "out" / "card.md").read_text()
+    assert "- test (1): C4" in card
+    assert "too few to claim 90 %" in card
+
+
+def test_roles_in_the_manifest_are_those_of_the_split(tmp_path: Path) -> None:
+    manifest = train(FLEET, TINY, tmp_path)
+    roles = {cell.cell_id: cell.role for cell in manifest.data}
+    assert sorted(roles) == [f"C{index}" for index in range(10)]
+    assert roles["C4"] == "test"
+    assert [list(roles.values()).count(role) for role in ("train", "validation", "calibration")] == [5, 2, 2]
+    assert all(len(cell.sha256) == 64 and cell.source == "made/for_tests" for cell in manifest.data)
+
+
+def test_the_loss_curve_is_written_and_told(tmp_path: Path) -> None:
+    told: list[Epoch] = []
+    manifest = train(FLEET, TINY, tmp_path, told.append)
+    with (tmp_path / "curve.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["validation_loss"]) for row in rows] == [epoch.validation_loss for epoch in told]
+    assert len(rows) == TINY.epochs == _metrics(manifest)["epochs"]
+    assert _metrics(manifest)["validation_loss"] == min(epoch.validation_loss for epoch in told)
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert not (tmp_path / CHECKPOINT).exists()
+
+
+def test_the_same_seed_gives_the_same_artifact_and_another_another(tmp_path: Path) -> None:
+    first, second = train(FLEET, TINY, tmp_path / "1"), train(iter(FLEET), TINY, tmp_path / "2")
+    assert first.sha256 == second.sha256
+    assert train(FLEET, TINY.model_copy(update={"seed": 1}), tmp_path / "3").sha256 != first.sha256
+
+
+@pytest.mark.parametrize("killed_after", [0, 2, 3])
+def test_resumed_training_equals_uninterrupted(tmp_path: Path, killed_after: int) -> None:
+    whole = train(FLEET, TINY, tmp_path / "whole")
+
+    def kill(epoch: Epoch) -> None:
+        if epoch.epoch == killed_after:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train(FLEET, TINY, tmp_path / "cut", kill)
+    assert (tmp_path / "cut" / CHECKPOINT).exists()
+    resumed: list[Epoch] = []
+    manifest = train(FLEET, TINY, tmp_path / "cut", resumed.append, resume=True)
+    assert [epoch.epoch for epoch in resumed] == list(range(killed_after + 1, TINY.epochs))
+    assert manifest.sha256 == whole.sha256
+    assert (tmp_path / "cut" / "curve.csv").read_text() == (tmp_path / "whole" / "curve.csv").read_text()
+
+
+def test_a_checkpoint_of_another_run_or_a_broken_one_is_refused(tmp_path: Path) -> None:
+    def kill(epoch: Epoch) -> None:
+        raise KilledError
+
+    with pytest.raises(KilledError):
+        train(FLEET, TINY, tmp_path, kill)
+    with pytest.raises(CheckpointError, match="another configuration or other data"):
+        train(FLEET, TINY.model_copy(update={"lr": 1e-3}), tmp_path, resume=True)
+    with pytest.raises(CheckpointError, match="another configuration or other data"):
+        train([*FLEET[:-1], fading_cell("C9", seed=3)], TINY, tmp_path, resume=True)
+    (tmp_path / CHECKPOINT).write_bytes(b"not a checkpoint")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        train(FLEET, TINY, tmp_path, resume=True)
+    assert train(FLEET, TINY, tmp_path).sha256  # without resume it starts anew
+
+
+def test_training_stops_when_validation_no_longer_improves(tmp_path: Path) -> None:
+    config = TINY.model_copy(update={"epochs": 60, "patience": 3, "lr": 0.1})
+    metrics = _metrics(train(FLEET, config, tmp_path))
+    assert metrics["epochs"] == metrics["best_epoch"] + 1 + 3 < 60
+
+
+def test_accumulated_gradients_are_those_of_one_large_batch(tmp_path: Path) -> None:
+    """Without label gaps and dropout, four batches of 16 step like one of 64, but for rounding."""
+    still = Augmentation(truncate=0, mask=0)
+    config = TINY.model_copy(
+        update={"epochs": 1, "epoch_windows": 192, "dropout": 0.0, "augment": still, "targets": TINY.targets[:1]}
+    )
+    artifacts = []
+    for batch, accumulate in ((64, 1), (16, 4)):
+        out = tmp_path / str(batch)
+        train(FLEET, config.model_copy(update={"batch": batch, "accumulate": accumulate}), out)
+        artifacts.append(load(out).forecaster.network.state_dict())
+    for name, tensor in artifacts[0].items():
+        torch.testing.assert_close(tensor, artifacts[1][name], rtol=1e-3, atol=1e-4)
+
+
+def test_sample_steps_train_too(tmp_path: Path) -> None:
+    steps = SampleSteps(period_s=60, window=30, stride=15)
+    config = TINY.model_copy(update={"steps": steps, "epochs": 1, "epoch_windows": 64, "workers": 1})
+    manifest = train(FLEET[:5], config, tmp_path)
+    assert manifest.window == 30
+    assert load(tmp_path).forecaster(torch.zeros(2, 30, 3)).shape == (2, 2, 3)
+
+
+def test_without_any_label_training_is_refused(tmp_path: Path) -> None:
+    short = [fading_cell(f"C{index}", cycles=2) for index in range(4)]
+    with pytest.raises(TrainingError, match="no train cell has a window with a label"):
+        train(short, TINY, tmp_path)
+
+
+def test_a_diverging_loss_is_an_error_and_not_an_artifact(tmp_path: Path) -> None:
+    config = TINY.model_copy(update={"lr": 1e30, "clip_norm": 1e30})
+    with pytest.raises(TrainingError, match="lower lr"):
+        train(FLEET, config, tmp_path)
+    assert not (tmp_path / "manifest.json").exists()
+
+
+def test_augmentation_only_hides_and_keeps_the_newest_steps() -> None:
+    torch.manual_seed(0)
+    windows = torch.randn(500, 10, 4)
+    shown = augmented(windows, Augmentation(truncate=0.5, mask=0.1), min_steps=3)
+    hidden = torch.isnan(shown)
+    assert torch.equal(shown[~hidden], windows[~hidden])
+    whole_channel = hidden.all(1)  # [n, C]
+    assert 0.05 < whole_channel.float().mean() < 0.15
+    steps_gone = hidden.all(2)  # [n, L]
+    assert not steps_gone[:, -3:][~whole_channel.all(1)].any()
+    assert 0.3 < steps_gone[:, 0].float().mean() < 0.6
+    assert (steps_gone.int().diff(dim=1) <= 0).all()  # from the oldest on, without holes
+    assert torch.equal(augmented(windows, Augmentation(truncate=0, mask=0), 3), windows)
+    assert not math.isnan(float(augmented(windows, Augmentation(truncate=1, mask=0), min_steps=10).sum()))

@@ -157,6 +157,8 @@ class KafkaNode:
             "advertised.listeners": f"PLAINTEXT://{HOST}:{broker},CONTROLLER://{HOST}:{controller}",
             "log.dirs": self._folder / "log",
             "auto.create.topics.enable": "false",
+            "broker.heartbeat.interval.ms": 300,  # a killed node may register again when its session is over
+            "broker.session.timeout.ms": 1500,
             "group.initial.rebalance.delay.ms": 0,
             "group.min.session.timeout.ms": 1000,
             "message.max.bytes": 16 * 1024 * 1024,

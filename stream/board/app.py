@@ -134,6 +134,7 @@ class Board:
             "alive": alive.ok,
             "delivery": self._health.detail(DELIVERY),
             "conditions": ready.parts,
+            "heartbeats": alive.parts,
         }
 
 

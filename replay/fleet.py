@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from model.recording import Recording, Truth
+from stream.errors import ConfigurationError
 
 # Copies start up to a minute apart, so that a fleet does not report in lockstep. A prime step spreads them.
 _SHIFT_STEP_MS = 7_919
@@ -29,12 +30,12 @@ class Member:
 def members(recordings: Sequence[Recording], packs: int | None = None) -> list[Member]:
     """``packs`` members that play the recordings in turn; one each by default.
 
-    The first copy keeps the recording's identity, the next are ``<identity>~002`` and so on. Raises ``ValueError``
-    where ``packs`` leaves a recording out.
+    The first copy keeps the recording's identity, the next are ``<identity>~002`` and so on. Raises
+    ``ConfigurationError`` where ``packs`` leaves a recording out.
     """
     count = len(recordings) if packs is None else packs
     if count < len(recordings):
-        raise ValueError(f"packs: {packs} is fewer than the {len(recordings)} recordings; name fewer recordings")
+        raise ConfigurationError(f"packs = {packs}: fewer than the {len(recordings)} recordings; name fewer recordings")
     return [_member(recordings[index % len(recordings)], index // len(recordings)) for index in range(count)]
 
 

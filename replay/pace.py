@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.errors import ConfigurationError
+
 MAX = math.inf
 
 
 def parse_speed(text: str) -> float:
-    """The speed factor that ``text`` names: a positive number, or ``max``. Raises ``ValueError``."""
+    """The speed factor that ``text`` names: a positive number, or ``max``. Raises ``ConfigurationError``."""
     if text.strip().lower() == "max":
         return MAX
     try:
@@ -20,7 +22,7 @@ def parse_speed(text: str) -> float:
     except ValueError:
         speed = math.nan
     if not 0 < speed < math.inf:
-        raise ValueError(f"speed: {text!r} is neither a positive number nor 'max'")
+        raise ConfigurationError(f"speed = {text!r}: neither a positive number nor 'max'")
     return speed
 
 

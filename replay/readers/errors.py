@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from stream.errors import Fatal
 
-class RecordingError(ValueError):
+
+class RecordingError(Fatal):
     """A file that cannot be read as a recording. The message names the file, what is wrong, and what to do."""
 
     def __init__(self, source: Path | str, problem: str, remedy: str) -> None:

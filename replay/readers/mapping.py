@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import AwareDatetime, PositiveFloat, PositiveInt, ValidationError
 
 from model.schema import Frozen
-from replay.readers.errors import RecordingError
+from stream.errors import ConfigurationError
 
 BASE_TIME = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -105,18 +105,18 @@ def stem(path: Path) -> str:
 
 
 def load_mapping(path: Path) -> Mapping:
-    """Reads a mapping file. Raises ``RecordingError`` naming the key that is wrong."""
+    """Reads a mapping file. Raises ``ConfigurationError`` naming the key that is wrong."""
     try:
         return Mapping.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise RecordingError(path, f"cannot be read ({error.strerror})", "give --map an existing TOML file") from None
+        raise ConfigurationError(f"{path}: cannot be read ({error.strerror}); give --map a TOML file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecordingError(path, f"is not TOML ({error})", "see docs/replay.md for an example of a mapping") from None
+        raise ConfigurationError(f"{path}: is not TOML ({error}); docs/replay.md shows a mapping") from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
-        problem = f"key '{key}' with value {first['input']!r}: {first['msg'].lower()}"
-        raise RecordingError(path, problem, "see docs/replay.md for the keys of a mapping") from None
+        problem = f"{path}: {key} = {first['input']!r}: {first['msg'].lower()}"
+        raise ConfigurationError(f"{problem}; docs/replay.md lists the keys of a mapping") from None
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,50 @@
+# syntax=docker/dockerfile:1
+# Any base with Python >= 3.11 and pip will do. Where it brings torch, that one is used; else the locked one is installed.
+ARG BASE_IMAGE=pytorch/pytorch:2.9.1-cuda12.8-cudnn9-runtime
+
+FROM ${BASE_IMAGE} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+WORKDIR /src
+COPY locks/ locks/
+RUN python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "the base image needs Python >= 3.11")' \
+ && python3 -m venv --without-pip /tmp/builder \
+ && python3 -m pip --python /tmp/builder/bin/python install --require-hashes -r locks/build.txt
+RUN if python3 -c 'import sys, torch; sys.exit(tuple(map(int, torch.__version__.split(".")[:2])) < (2, 8))' 2>/dev/null; \
+    then echo "using the base image's torch"; site=--system-site-packages; lock=locks/runtime-without-torch.txt; \
+    else echo "installing torch"; site=; lock=locks/runtime.txt; fi \
+ && python3 -m venv --without-pip $site /opt/cyclecast \
+ && python3 -m pip --python /opt/cyclecast/bin/python install --require-hashes -r "$lock"
+COPY pyproject.toml README.md LICENSE ./
+COPY cyclecast/ cyclecast/
+COPY stream/ stream/
+COPY model/ model/
+COPY replay/ replay/
+# Not the files of the base are asked what is missing, but the interpreter: an unmet import ends the build here.
+RUN /tmp/builder/bin/python -m hatchling build -t wheel -d /tmp/dist \
+ && python3 -m pip --python /opt/cyclecast/bin/python install --no-deps --no-index /tmp/dist/*.whl \
+ && ln -s "$(cd / && /opt/cyclecast/bin/python -c 'import pathlib, replay; print(pathlib.Path(replay.__file__).parent / "samples")')" \
+      /opt/cyclecast/samples \
+ && cd / && NUMBA_CACHE_DIR=/tmp/numba /opt/cyclecast/bin/cyclecast --help > /dev/null
+
+FROM ${BASE_IMAGE}
+LABEL org.opencontainers.image.title="cyclecast" \
+      org.opencontainers.image.description="Streaming online predictor of battery life for live BMS telemetry" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /opt/cyclecast /opt/cyclecast
+# The root file system may be read-only: all that is written goes to /tmp, which may be a tmpfs.
+ENV PATH=/opt/cyclecast/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/tmp \
+    XDG_CACHE_HOME=/tmp/cache \
+    NUMBA_CACHE_DIR=/tmp/numba \
+    MPLCONFIGDIR=/tmp/matplotlib \
+    CYCLECAST_HTTP__HOST=0.0.0.0
+WORKDIR /tmp
+USER 10001:10001
+EXPOSE 8600 8601
+# Alive, not ready: a service that waits for its broker is alive. Commands that serve no HTTP switch it off.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \
+  CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8601/healthz', timeout=2)"]
+ENTRYPOINT ["cyclecast"]
+CMD ["--help"]

@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def embedded_broker() -> Iterator[EmbeddedBroker]:
-    """The broker of ``cyclecast demo``, running; ``.bootstrap`` is where. Joining a group takes half its session timeout."""
+    """The broker of ``cyclecast demo``, running; ``.bootstrap`` is where. A group needs half its session timeout."""
     broker = EmbeddedBroker()
     try:
         asyncio.run(broker.start())

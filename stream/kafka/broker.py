@@ -10,8 +10,8 @@ Tansu 0.6.0 (``tests/integration/test_embedded_broker.py`` holds the claims):
 - ``end_offsets`` (ListOffsets) is too low: it answers one more than the *first* offset of the last batch. The high
   watermark of a fetch is right. So are ``beginning_offsets``; look-ups by time see only when a batch arrived.
 - Joining a group takes half the session timeout, and a rebalance about as long: 5 s by aiokafka's default of 10 s, 1 s
-  with ``session_timeout_ms=2000``. aiokafka does not leave a group whose generation is 0, and 0 is where Tansu starts to
-  count: the second member of such a group waits for about two session timeouts.
+  with ``session_timeout_ms=2000``. aiokafka does not leave a group whose generation is 0, and 0 is where Tansu starts
+  to count: the second member of such a group waits for about two session timeouts.
 - It starts in some 10 ms. Told to end with connections open it takes up to 5 s; nothing is lost by killing it sooner.
 """
 

@@ -22,6 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from model.artifact import CellData, Manifest, NetworkShape, build, save
+from model.augment import augmented, is_rated_anew, original, rated_anew
 from model.calibrate import calibrated
 from model.card import card
 from model.checkpoint import CHECKPOINT, Epoch, Progress, Standing
@@ -31,7 +32,7 @@ from model.evaluate import evaluate, predict
 from model.losses import pinball_loss
 from model.recording import Recording
 from model.scaling import fit_channels, fit_targets, to_network_space
-from model.training_config import Augmentation, Role, Training, split_by_cell
+from model.training_config import Role, Training, split_by_cell
 
 _COVERAGE = 0.9
 _LAST_LR = 0.02  # of the first: where the cosine ends
@@ -57,8 +58,9 @@ def train(
     weights as a run that was never interrupted. Raises `TrainingConfigError` where the cells do not suffice,
     `CheckpointError` where the checkpoint is of another run, `TrainingError` where the loss diverges.
     """
-    windows = windows_of(recordings, config.steps, config.targets, config.eol_soh)
-    roles = split_by_cell(windows.cell_ids, config.split, config.seed)
+    rated = rated_anew(recordings, config.augment.ratings)
+    windows = windows_of(rated, config.steps, config.targets, config.eol_soh)
+    roles = split_by_cell([name for name in windows.cell_ids if not is_rated_anew(name)], config.split, config.seed)
     with _ranks(device) as ranks:
         run = TrainingRun(config, windows, roles, ranks, out)
         run.fit(progress, resume=resume)
@@ -181,14 +183,21 @@ class TrainingRun:
 
     def _order(self, epoch: int) -> list[NDArray[np.int64]]:
         """This process's batches of training rows, drawn anew each epoch; every process has as many."""
-        rows = np.random.default_rng((self.config.seed, epoch)).permutation(self._rows("train"))
+        rows = np.random.default_rng((self.config.seed, epoch)).permutation(self._training_rows())
         rows = rows[: self.config.epoch_windows or None]
         mine = rows[: len(rows) - len(rows) % self.ranks.world][self.ranks.rank :: self.ranks.world]
         return [mine[start : start + self.config.batch] for start in range(0, len(mine), self.config.batch)]
 
     def _rows(self, role: Role) -> NDArray[np.int64]:
         """The rows of a role's cells that have any label."""
-        rows = self.windows.of_cells(cell_id for cell_id, its_role in self.roles.items() if its_role == role)
+        return self._labelled(cell_id for cell_id, its_role in self.roles.items() if its_role == role)
+
+    def _training_rows(self) -> NDArray[np.int64]:
+        """The rows of the training cells, and of what augmentation made of them."""
+        return self._labelled(name for name in self.windows.cell_ids if self.roles[original(name)] == "train")
+
+    def _labelled(self, cell_ids: Iterable[str]) -> NDArray[np.int64]:
+        rows = self.windows.of_cells(cell_ids)
         return rows[np.isfinite(self.windows.labels[rows]).any(1)]
 
     def _done(self) -> bool:
@@ -220,6 +229,7 @@ class TrainingRun:
                     cell_id=cell.cell_id, role=self.roles[cell.cell_id], source=_short(cell.source), sha256=cell.sha256
                 )
                 for cell in windows.cells
+                if cell.cell_id in self.roles
             ),
             versions=_versions(),
             seed=config.seed,
@@ -239,17 +249,6 @@ class TrainingRun:
     def _fingerprint(self) -> str:
         parts = [self.config.model_dump_json(), *(f"{c.cell_id}:{c.sha256}" for c in self.windows.cells)]
         return hashlib.sha256("|".join([*parts, str(self.ranks.world)]).encode()).hexdigest()
-
-
-def augmented(windows: Tensor, augment: Augmentation, min_steps: int) -> Tensor:
-    """Windows [n, L, C] after each its own draw of what `Augmentation` says; at least ``min_steps`` steps stay."""
-    count, length, channels = windows.shape
-    device = windows.device
-    newest = torch.randint(min(min_steps, length), length + 1, (count, 1), device=device)
-    truncated = torch.rand(count, 1, device=device) < augment.truncate
-    gone = truncated & (torch.arange(length, device=device) < length - newest)  # [n, L]
-    masked = torch.rand(count, channels, device=device) < augment.mask  # [n, C]
-    return windows.masked_fill(gone[:, :, None] | masked[:, None, :], math.nan)
 
 
 @contextlib.contextmanager

@@ -59,7 +59,11 @@ def _header(manifest: Manifest, command: str) -> str:
 
 
 def _tiles(metrics: dict[str, Any], tally: Tally, manifest: Manifest) -> str:
-    tiles = [(f"{metrics['cells']:,}", "cells", ""), (f"{metrics['predictions']:,}", "predictions", "")]
+    letters = sum(count for _, count in tally.dead_letters)
+    tiles = [
+        (f"{metrics['predictions']:,}", "predictions", f"of {metrics['cells']:,} cells", ""),
+        (f"{tally.records:,}", "records", f"{letters:,} dead letters", f"{tally.masked:,} invalid readings"),
+    ]
     for target in manifest.targets:
         scored = metrics["targets"].get(target.name)
         if scored is None:
@@ -67,16 +71,15 @@ def _tiles(metrics: dict[str, Any], tally: Tally, manifest: Manifest) -> str:
         unit = shown_in(target)
         rivals = metrics["baselines"][target.name]
         best = min(rivals, key=lambda name: float(rivals[name]["mae"]), default=None)
-        against = "" if best is None else f"{best} baseline: {unit.text(rivals[best]['mae'])}"
-        tiles.append((unit.text(scored["mae"]), f"mean error of {unit.title}", against))
-        tiles.append((f"{scored['coverage_90']:.0%}", f"of {unit.title} in the 90 % interval", "ideal: 90 %"))
-    letters = sum(count for _, count in tally.dead_letters)
-    tiles.append((f"{tally.records:,}", "records", f"{letters:,} dead letters"))
+        against = "" if best is None else f"best baseline ({best}): {unit.text(rivals[best]['mae'])}"
+        covered = f"{scored['coverage_90']:.0%} within the 90 % interval"
+        tiles.append((unit.text(scored["mae"]), f"mean error of {unit.title}", against, covered))
     return (
         '<div class="tiles">'
         + "".join(
-            f'<div class="tile"><b>{escape(value)}</b><span>{escape(what)}</span><small>{escape(more)}</small></div>'
-            for value, what, more in tiles
+            f'<div class="tile"><b>{escape(value)}</b><span>{escape(what)}</span><small>{escape(more)}</small>'
+            f"<small>{escape(last)}</small></div>"
+            for value, what, more, last in tiles
         )
         + "</div>"
     )

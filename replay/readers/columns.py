@@ -141,7 +141,8 @@ def open_columns(path: Path) -> Columns:
             return Columns(path, pq.ParquetFile(path).read(use_threads=False))
         if b"\0" in magic:
             raise RecordingError(path, "is neither Parquet nor CSV", "convert it to one of them")
-        return Columns(path, pa_csv.read_csv(path, pa_csv.ReadOptions(use_threads=False)))
+        options = pa_csv.ConvertOptions(strings_can_be_null=True)
+        return Columns(path, pa_csv.read_csv(path, pa_csv.ReadOptions(use_threads=False), convert_options=options))
     except FileNotFoundError:
         raise RecordingError(path, "does not exist", "check the path") from None
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:

@@ -13,6 +13,11 @@ def instant_ms(when: datetime) -> int:
     return round((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
+def moment(t_ms: int) -> datetime:
+    """The instant of an event time, in UTC."""
+    return datetime.fromtimestamp(t_ms / 1000, UTC)
+
+
 def between(recording: Recording, start: datetime | None, end: datetime | None) -> Recording:
     """The rows with ``start <= event time < end``, in recorded order; the truth stays whole."""
     if start is None and end is None:

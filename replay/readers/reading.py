@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from model.recording import Recording
 from replay.readers import bdf, fleet, tidy, wide
 from replay.readers.columns import Columns, open_columns
-from replay.readers.cut import between
+from replay.readers.cut import between, moment
 from replay.readers.errors import RecordingError
 from replay.readers.mapping import Mapping, Mappings
 from replay.readers.truth import is_companion
@@ -48,17 +48,25 @@ def iter_recordings(
     """Like ``read``, one at a time, so that only one file need be in memory."""
     mappings = Mappings(own=mapping)
     seen: dict[str, str] = {}
+    left = False
+    first_ms, last_ms = 2**63 - 1, 0
     for path in recording_files(paths):
         for recording in _read_file(path, format, mappings):
             if recording.pack_id in seen:
                 problem = f"'{recording.pack_id}' was already read from {seen[recording.pack_id]}"
                 raise RecordingError(path, problem, "each cell or pack needs its own identity; leave one out")
             seen[recording.pack_id] = str(path)
+            first_ms, last_ms = min(first_ms, int(recording.t_ms.min())), max(last_ms, int(recording.t_ms.max()))
             kept = between(recording, start, end)
             if kept.frames:
+                left = True
                 yield kept
+    where = ", ".join(map(str, paths))
     if not seen:
-        raise RecordingError(", ".join(map(str, paths)), "no recording found", "give Parquet or CSV recordings")
+        raise RecordingError(where, "no recording found", "give Parquet or CSV recordings")
+    if not left:
+        problem = f"nothing was recorded from {start or 'the start'} until {end or 'the end'}"
+        raise RecordingError(where, problem, f"it was recorded from {moment(first_ms)} to {moment(last_ms)}")
 
 
 def recording_files(paths: Sequence[Path | str]) -> list[Path]:

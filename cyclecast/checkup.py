@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
+from rich.text import Text
 
 import model
 from cyclecast.commands.output import console, print_json, table
@@ -49,7 +50,7 @@ def show(checks: list[Check], *, as_json: bool) -> None:
         print_json([check._asdict() for check in checks])
         return
     out = console()
-    rows = [(check.name, f"[{_STYLE[check.status]}]{check.status}[/]", check.found) for check in checks]
+    rows = [(check.name, Text(check.status, _STYLE[check.status]), check.found) for check in checks]
     out.print(table(None, ("check", "", "found"), rows))
     to_do = [check for check in checks if check.do]
     if to_do:

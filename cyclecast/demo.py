@@ -68,10 +68,11 @@ class Demo:
             playing = asyncio.create_task(self._play(stack), name="replay")
             try:
                 finished = await self._until_done(service, working, (watching, playing), status, began_s)
+                status.say("replay worked off" if self.progress.worked_off else "ending")
                 if finished and self._stays_up(board):
-                    status.say("replay finished; the board stays up until Ctrl-C")
                     status.pause()
                     self._summary(service)
+                    status.say("the board stays up until Ctrl-C")
                     await working
                     return self._code()
             finally:
@@ -168,8 +169,8 @@ class Demo:
 
 
 async def run_demo(settings: Settings, *, duration_s: float | None, board_port: int | None) -> int:
-    """Runs the demo; logs below warnings would only disturb its status."""
-    configure_logs("warning", console=True)
+    """Runs the demo; logs below errors would only disturb its status."""
+    configure_logs("error", console=True)
     return await Demo(settings, duration_s, board_port).run()
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from cyclecast.commands.output import console
 from stream.clock import Clock
 from stream.records import Prediction
 from stream.telemetry import Telemetry
@@ -62,7 +62,7 @@ class DemoStatus:
     def __init__(self, progress: Progress, clock: Clock) -> None:
         self.progress = progress
         self.clock = clock
-        self._console = Console(highlight=False)
+        self._console = console()
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._told_first = False
         self._told_s = 0.0

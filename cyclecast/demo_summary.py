@@ -17,6 +17,10 @@ from stream.records import Prediction
 from stream.settings import Settings
 
 _WEAKEST = 5
+_ABOUT_BASELINES = (
+    "copy last and linear are told every capacity as soon as it is measured; the model sees only voltage, current and\n"
+    "temperature. mean of training knows nothing of the cell."
+)
 
 
 def true_soh(recordings: Sequence[Recording]) -> Callable[[Prediction], float | None]:
@@ -55,6 +59,7 @@ def show_summary(settings: Settings, recordings: list[Recording], values: list[b
     found = metrics(prediction_table(values, recordings, manifest), manifest)
     out.print()
     out.print(errors_table(found))
+    out.print(_ABOUT_BASELINES)
     out.print()
     out.print(_weakest(progress, true_soh(recordings)))
 

@@ -43,7 +43,7 @@ def show_artifact(manifest: artifacts.Manifest, *, as_json: bool) -> None:
         ("model", manifest.model_id),
         ("steps", f"{steps.kind}, {steps.fingerprint}"),
         ("window", f"{manifest.window} steps of {len(manifest.channels)} channels, {steps.min_steps} at least"),
-        ("channels", ", ".join(f"{channel.name} [{channel.unit}]" for channel in manifest.channels)),
+        ("channels", _lines([f"{channel.name} [{channel.unit}]" for channel in manifest.channels])),
         ("targets", ", ".join(target.name for target in manifest.targets)),
         ("quantiles", ", ".join(str(quantile) for quantile in manifest.quantiles)),
         ("end of life", f"SOH {manifest.eol_soh}"),
@@ -56,6 +56,11 @@ def show_artifact(manifest: artifacts.Manifest, *, as_json: bool) -> None:
     if manifest.metrics:
         out.print("\nmeasured errors", style="bold")
         out.print(Pretty(manifest.metrics, expand_all=False))
+
+
+def _lines(words: list[str]) -> str:
+    """Three words a line."""
+    return "\n".join(", ".join(words[start : start + 3]) for start in range(0, len(words), 3))
 
 
 def recordings(path: Path) -> Iterator[dict[str, Any]]:
@@ -151,7 +156,7 @@ def show_topic(facts: TopicFacts, *, as_json: bool) -> None:
                 and {
                     "partition": last.partition,
                     "offset": last.offset,
-                    "timestamp_ms": last.timestamp_ms,
+                    "timestamp_ms": last.timestamp,
                     "key": _text(last.key),
                     "value": _text(last.value),
                     "headers": {name: _text(value) for name, value in last.headers},
@@ -163,9 +168,7 @@ def show_topic(facts: TopicFacts, *, as_json: bool) -> None:
     rows = [(number, begin, end, end - begin) for number, (begin, end) in sorted(facts.offsets.items())]
     out.print(table(f"{facts.name}: {facts.records:,} records", (">partition", ">begin", ">end", ">records"), rows))
     if last is not None:
-        out.print(
-            f"\nnewest record: {last.partition}:{last.offset} at {_utc(last.timestamp_ms)}, key {_text(last.key)}"
-        )
+        out.print(f"\nnewest record: {last.partition}:{last.offset} at {_utc(last.timestamp)}, key {_text(last.key)}")
         for name, value in last.headers:
             out.print(f"  {name}: {_text(value)}", markup=False)
         out.print((_text(last.value) or "(no value)")[:_HEAD_BYTES], markup=False)

@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 import msgspec
 import typer
 
+from cyclecast.commands.output import reader_left
 from stream.kafka.subscribe import subscribe
 from stream.records import Interval, Prediction
 from stream.settings import Settings
@@ -43,7 +44,7 @@ async def print_predictions(
                 lines = _lines(records, pack, decode if pack is not None or not as_json else None, as_json=as_json)
                 if text := "\n".join(lines):
                     typer.echo(text)
-            elif until_idle_s is not None and now_s - last_s >= until_idle_s:
+            elif reader_left() or (until_idle_s is not None and now_s - last_s >= until_idle_s):
                 return
 
 

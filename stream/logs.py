@@ -21,7 +21,7 @@ def configure_logs(level: str, *, console: bool | None = None) -> None:
     """Sends every log event of this process to stderr; ``console``, for people, is the default on a terminal."""
     pretty = sys.stderr.isatty() if console is None else console
     if pretty:
-        render: tuple[Any, ...] = (structlog.dev.ConsoleRenderer(),)
+        render: tuple[Any, ...] = (structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),)
     else:
         render = (structlog.processors.format_exc_info, structlog.processors.JSONRenderer())
     handler = logging.StreamHandler(sys.stderr)
@@ -34,8 +34,9 @@ def configure_logs(level: str, *, console: bool | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # aiokafka repeats each failed connection attempt at INFO and WARNING; the service reports those itself, once.
-    logging.getLogger("aiokafka").setLevel(max(logging.ERROR, root.level))
+    # The client tells every failed attempt to connect as an error; `stream.kafka.client` tells the first one.
+    logging.getLogger("aiokafka").setLevel(max(logging.WARNING, root.level))
+    logging.getLogger("aiokafka.client").setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cyclecast.commands.options import EPILOG, Bootstrap, Config, Json, settings_from
+from cyclecast.commands.options import EPILOG, Bootstrap, Config, Json, tool_settings
 from cyclecast.commands.output import reader_may_leave
 from stream.errors import ConfigurationError
 
@@ -51,7 +51,7 @@ def list_letters(
       cyclecast dlq list
       cyclecast dlq list --reason out_of_range --json
     """
-    settings = settings_from(config, kafka__bootstrap=bootstrap)
+    settings = tool_settings(config, kafka__bootstrap=bootstrap)
     from cyclecast.dead_letters import print_list
 
     with reader_may_leave():
@@ -76,7 +76,7 @@ def show(
       cyclecast dlq show 0:12 2>/dev/null > record.bin
     """
     partition, offset = place_of(place)
-    settings = settings_from(config, kafka__bootstrap=bootstrap)
+    settings = tool_settings(config, kafka__bootstrap=bootstrap)
     from cyclecast.dead_letters import print_letter
 
     with reader_may_leave():
@@ -107,7 +107,7 @@ def redrive(
     named = [place_of(place) for place in places or ()]
     if named and reason is not None:
         raise ConfigurationError("--reason: give places or a reason, not both")
-    settings = settings_from(config, kafka__bootstrap=bootstrap)
+    settings = tool_settings(config, kafka__bootstrap=bootstrap)
     from cyclecast.dead_letters import send_back
 
     asyncio.run(send_back(settings, named, reason, as_json=as_json))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cyclecast.commands.options import Bootstrap, Config, Json, settings_from
+from cyclecast.commands.options import Bootstrap, Config, Json, tool_settings
 
 
 def doctor(
@@ -28,7 +28,7 @@ def doctor(
       cyclecast doctor --bootstrap broker:9092 --model runs/first
       cyclecast doctor --json | jq '.[] | select(.status == "fail")'
     """
-    settings = settings_from(config, kafka__bootstrap=bootstrap, model__path=model)
+    settings = tool_settings(config, kafka__bootstrap=bootstrap, model__path=model)
     from cyclecast.checkup import run_checks, show
 
     checks = asyncio.run(run_checks(settings))

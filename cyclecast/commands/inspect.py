@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cyclecast.commands.options import Bootstrap, Config, Json, settings_from
+from cyclecast.commands.options import Bootstrap, Config, Json, tool_settings
 from cyclecast.commands.output import reader_may_leave
 from stream.errors import ConfigurationError
 
@@ -41,7 +41,7 @@ def inspect(
 
     with reader_may_leave():
         if what.startswith(_TOPIC):
-            settings = settings_from(config, kafka__bootstrap=bootstrap)
+            settings = tool_settings(config, kafka__bootstrap=bootstrap)
             inspection.show_topic(asyncio.run(inspection.topic(settings, what.removeprefix(_TOPIC))), as_json=as_json)
             return
         path = Path(what)

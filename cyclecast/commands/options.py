@@ -36,3 +36,12 @@ def settings_from(config: Path | None, **flags: object) -> Settings:
     """The settings of this process. ``flags``: setting key with ``__`` for the dot; ``None`` is a flag not given."""
     overrides = {key.replace("__", "."): value for key, value in flags.items() if value is not None}
     return Settings.load(config, os.environ, overrides)
+
+
+def tool_settings(config: Path | None, **flags: object) -> Settings:
+    """The settings of a command that people run by hand: of its logs they see what went wrong, as text."""
+    from stream.logs import configure_logs  # noqa: PLC0415 - not at --help
+
+    settings = settings_from(config, **flags)
+    configure_logs("error", console=True)
+    return settings

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cyclecast.commands.options import Bootstrap, Config, settings_from
+from cyclecast.commands.options import Bootstrap, Config, tool_settings
 from cyclecast.commands.output import reader_may_leave
 
 
@@ -44,7 +44,7 @@ def predictions(
       cyclecast predictions --from earliest --pack P1 --until-idle 2
       cyclecast predictions --json | jq 'select(.soh.p50 < 0.85) | .pack_id'
     """
-    settings = settings_from(config, kafka__bootstrap=bootstrap)
+    settings = tool_settings(config, kafka__bootstrap=bootstrap)
     from cyclecast.subscription import print_predictions
 
     with reader_may_leave():

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from cyclecast.commands.options import Bootstrap, Config, Json, Recordings, settings_from
+from cyclecast.commands.options import Bootstrap, Config, Json, Recordings, tool_settings
 from stream.errors import ConfigurationError
 
 
@@ -63,7 +63,7 @@ def replay(
       cyclecast replay pack.parquet --packs 500 --bootstrap broker:9092
       cyclecast replay car.parquet --format wide --map car.toml --start 2017-04-01
     """
-    settings = settings_from(config, kafka__bootstrap=bootstrap, topics__telemetry=topic)
+    settings = tool_settings(config, kafka__bootstrap=bootstrap, topics__telemetry=topic)
     first, last = _when(start, "--start"), _when(end, "--end")
 
     from cyclecast.replaying import Plan, run_replay

@@ -14,7 +14,7 @@ from model.artifact import Manifest
 from model.schema import Target
 from replay.backtest_run import Tally
 from replay.report_section import target_section
-from replay.report_units import shown_in
+from replay.report_units import percent, shown_in
 
 _MEANING = {
     "insufficient_data": "too few steps yet; no values",
@@ -72,7 +72,7 @@ def _tiles(metrics: dict[str, Any], tally: Tally, manifest: Manifest) -> str:
         rivals = metrics["baselines"][target.name]
         best = min(rivals, key=lambda name: float(rivals[name]["mae"]), default=None)
         against = "" if best is None else f"best baseline ({best}): {unit.text(rivals[best]['mae'])}"
-        covered = f"{scored['coverage_90']:.0%} within the 90 % interval"
+        covered = f"{percent(scored['coverage_90'])} within the 90 % interval"
         tiles.append((unit.text(scored["mae"]), f"mean error of {unit.title}", against, covered))
     return (
         '<div class="tiles">'
@@ -91,7 +91,7 @@ def _notice(seen: Sequence[str], metrics: dict[str, Any]) -> str:
         some = ", ".join(seen[:6]) + (", ..." if len(seen) > 6 else "")
         notes.append(
             f"{len(seen)} of the {metrics['cells']} cells took part in training ({escape(some)}): "
-            "their errors say little about cells that the model has never seen."
+            "such errors say little about cells that the model has never seen."
         )
     if not metrics["targets"]:
         notes.append("The recordings carry no measured capacity, so there is no truth to hold the predictions against.")
@@ -121,7 +121,7 @@ def _model(manifest: Manifest) -> str:
         ("Artifact", "", manifest.model_id),
         ("Input", "", steps),
         ("Targets", "", ", ".join(_spelled(target) for target in manifest.targets)),
-        ("End of life", "", f"SOH below {manifest.eol_soh:.0%}"),
+        ("End of life", "", f"SOH below {percent(manifest.eol_soh)}"),
         ("Cells it was made from", "", told),
     ]
     return f"<h2>The model</h2>{_table(('', '', ''), rows)}"

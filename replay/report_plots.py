@@ -95,6 +95,7 @@ def curves(panels: Sequence[Curve], x_label: str, y_label: str, line: float | No
             axis.set_xlabel(x_label)
             axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes[0].set_ylabel(y_label)
+        axes[0].set_ylim(*_range(panels, line))
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
         return _svg(figure, "curves")
@@ -131,8 +132,8 @@ def reliability(levels: Sequence[float], observed: NDArray[np.float64]) -> str:
         axis.plot(levels, observed.mean(axis=0), "-o", color=ACCENT, lw=1.6, ms=6, label="mean of cells")
         axis.set_xlim(-0.03, 1.03)
         axis.set_ylim(-0.03, 1.03)
-        axis.set_xticks(levels, [f"{level:.0%}" for level in levels])
-        axis.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+        axis.set_xticks(levels, [f"{100 * level:.0f} %" for level in levels])
+        axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
         axis.set_xlabel("predicted quantile")
         axis.set_ylabel("truth below it")
         figure.legend(loc="outside lower center", ncols=3)
@@ -159,6 +160,20 @@ def errors_by_cell(
         axis.grid(visible=False, axis="y")
         axis.set_xlabel(x_label)
         return _svg(figure, "cells")
+
+
+def _range(panels: Sequence[Curve], line: float | None) -> tuple[float, float]:
+    """An axis for what is predicted and measured; a band that is far wider is cut, or it would crush the rest."""
+    lines = [part for panel in panels for part in (panel.mid, panel.truth)]
+    inner = np.concatenate([*lines, np.array([np.nan if line is None else line])])
+    outer = np.concatenate([part for panel in panels for part in (panel.low, panel.high)])
+    if not np.isfinite(inner).any():
+        return 0.0, 1.0
+    low, high = float(np.nanmin(inner)), float(np.nanmax(inner))
+    room = max(high - low, 1e-3 * abs(high), 1e-6)
+    bottom = max(float(np.nanmin(outer)), low - room)
+    top = min(float(np.nanmax(outer)), high + room)
+    return min(bottom, low) - 0.05 * room, max(top, high) + 0.05 * room
 
 
 def _binned(cycle: NDArray[np.float64], error: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:

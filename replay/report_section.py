@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from model.artifact import Manifest
 from model.schema import Target
 from replay import report_plots as plots
-from replay.report_units import Shown, shown_in
+from replay.report_units import Shown, percent, shown_in
 from replay.scoring import cell_ids, column, quantiles
 
 _BASELINES = {
@@ -43,7 +43,9 @@ def target_section(
         [
             f"<h2>{escape(title)}</h2>",
             f'<p class="lead">{_verdict(scored, baselines, view.unit)}</p>',
-            f'<div class="card scroll">{_comparison(scored, baselines, view.unit)}</div>',
+            f'<div class="card scroll">{_comparison(scored, baselines, view.unit)}'
+            "<figcaption>The baselines know every capacity measured so far; the model sees telemetry alone. Green: the "
+            "best of a column.</figcaption></div>",
             f'<figure class="card">{drawing}<figcaption>The cells with the smallest, the median and the largest error.'
             "</figcaption></figure>",
             '<div class="pair">',
@@ -78,7 +80,7 @@ class _View:
     @property
     def y_label(self) -> str:
         """The axis of the target's values."""
-        return f"{self.unit.title}, {self.unit.unit}"
+        return f"{self.unit.title}, {self.unit.axis}"
 
     def curves(self, names: Sequence[str], titles: Sequence[str]) -> str:
         """Cells over their lives."""
@@ -100,7 +102,7 @@ class _View:
             if name in baselines:
                 error = np.abs(self.rivals[name][rows] - truth)
                 guessers.append(plots.Errors(name, colour, self.cycle[rows], error))
-        return plots.errors_by_cycle(guessers, f"absolute error, {self.unit.unit}")
+        return plots.errors_by_cycle(guessers, f"absolute error, {self.unit.axis}")
 
     def reliability(self) -> str:
         """The part of the truth below each quantile, by cell."""
@@ -129,8 +131,8 @@ def _unmeasured(view: _View, title: str) -> str:
 
 def _verdict(scored: dict[str, Any], baselines: dict[str, Any], unit: Shown) -> str:
     said = (
-        f"Off by {unit.text(scored['mae'])} on average. The 90 % interval holds {scored['coverage_90']:.0%} of the "
-        f"truth and is {unit.text(scored['width_90'])} wide."
+        f"Off by {unit.text(scored['mae'])} on average. The 90 % interval holds {percent(scored['coverage_90'])} of "
+        f"the truth and is {unit.text(scored['width_90'])} wide."
     )
     better = [name for name, rival in baselines.items() if rival["mae"] < scored["mae"]]
     if better:
@@ -139,10 +141,10 @@ def _verdict(scored: dict[str, Any], baselines: dict[str, Any], unit: Shown) -> 
 
 
 def _comparison(scored: dict[str, Any], baselines: dict[str, Any], unit: Shown) -> str:
-    columns = [("mae", f"MAE, {unit.unit}"), ("rmse", f"RMSE, {unit.unit}"), ("mape_pct", "MAPE, %")]
+    columns = [("mae", f"MAE, {unit.axis}"), ("rmse", f"RMSE, {unit.axis}"), ("mape_pct", "MAPE, %")]
     rows = {"model": scored, **baselines}
     best = {key: min(float(row[key]) for row in rows.values()) for key, _ in columns}
-    head = ["", "predictions", *(label for _, label in columns), "in 90 % interval", f"interval width, {unit.unit}"]
+    head = ["", "predictions", *(label for _, label in columns), "in 90 % interval", f"interval width, {unit.axis}"]
     lines = ["<tr>" + "".join(f"<th>{escape(cell)}</th>" for cell in head) + "</tr>"]
     for name, row in rows.items():
         note = f" <span style='color:var(--muted)'>{_BASELINES[name]}</span>" if name in _BASELINES else ""
@@ -152,7 +154,7 @@ def _comparison(scored: dict[str, Any], baselines: dict[str, Any], unit: Shown) 
             shown = f"{value:.2f}" if key == "mape_pct" else unit.number(value)
             cells.append(f'<td class="{"best" if value == best[key] else ""}">{shown}</td>')
         if "coverage_90" in row:
-            cells += [f"<td>{row['coverage_90']:.1%}</td>", f"<td>{unit.number(row['width_90'])}</td>"]
+            cells += [f"<td>{percent(row['coverage_90'], 1)}</td>", f"<td>{unit.number(row['width_90'])}</td>"]
         else:
             cells += ["<td></td>", "<td></td>"]
         lines.append("<tr>" + "".join(cells) + "</tr>")
@@ -168,7 +170,7 @@ def _cells(by_cell: dict[str, dict[str, float]], baselines: dict[str, Any], unit
         [by_cell[name]["mae"] * unit.scale for name in names],
         [rivals[name]["mae"] * unit.scale if name in rivals else np.nan for name in names],
         [name in seen for name in names],
-        f"mean absolute error, {unit.unit}",
+        f"mean absolute error, {unit.axis}",
     )
     note = f"The mark is the {best} baseline. " if best else ""
     pale = "Pale bars: cells that took part in training. " if any(name in seen for name in names) else ""

@@ -19,7 +19,7 @@ from model.training_config import Augmentation, Split, Training
 from tests.fading import fading_cell
 
 FADES = (0.004, 0.005, 0.006, 0.007, 0.008, 0.009, 0.010, 0.011, 0.012, 0.013)
-FLEET = [fading_cell(f"C{index}", fade=fade, cycles=50) for index, fade in enumerate(FADES)]
+FLEET = [fading_cell(f"C{index}", fade=1.3 * fade, cycles=36) for index, fade in enumerate(FADES)]
 TINY = Training(
     name="tiny",
     steps=CycleSteps(window=8),
@@ -131,7 +131,7 @@ def test_accumulated_gradients_are_those_of_one_large_batch(tmp_path: Path) -> N
     """Without label gaps and dropout, four batches of 16 step like one of 64, but for rounding."""
     still = Augmentation(truncate=0, mask=0)
     config = TINY.model_copy(
-        update={"epochs": 1, "epoch_windows": 192, "dropout": 0.0, "augment": still, "targets": TINY.targets[:1]}
+        update={"epochs": 1, "epoch_windows": 128, "dropout": 0.0, "augment": still, "targets": TINY.targets[:1]}
     )
     artifacts = []
     for batch, accumulate in ((64, 1), (16, 4)):

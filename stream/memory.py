@@ -46,4 +46,6 @@ class MemorySink:
         """Appends the messages to their topics."""
         for message in messages:
             self.messages.setdefault(message.topic, []).append(message)
-        return asyncio.sleep(0)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done

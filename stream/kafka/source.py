@@ -105,7 +105,9 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
             try:
                 fetched = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS)
             except NoOffsetForPartitionError:
-                continue  # assigned during this poll: the next turn opens it
+                # Assigned during this poll; the turn after the listener heard of it opens it.
+                await asyncio.sleep(POLL_MS / 1000)
+                continue
             except OffsetOutOfRangeError as error:
                 await self._out_of_range(error.args[0])
                 continue
@@ -158,6 +160,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
         """Notes what is held now; `poll` opens it, so that no record is handed over before."""
         self._assigned = {Partition(tp.topic, tp.partition) for tp in assigned}
         self._telemetry.rebalances.inc()
+        log.info("partitions assigned", partitions=sorted(tp.partition for tp in assigned))
         self._health.require("partitions", f"restoring {len(assigned)}")
 
     async def _open_assigned(self, holder: Holder) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Literal
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from stream.errors import Fatal
 from stream.kafka.client import connection, started, stopped
@@ -33,9 +34,10 @@ async def subscribe(
             isolation_level="read_committed",
         )
 
+    numbers = await _partitions(settings, topic, patience_s)
     consumer = await started(make, settings.kafka.bootstrap, patience_s)
     try:
-        partitions = [TopicPartition(topic, number) for number in await _partitions(consumer, topic)]
+        partitions = [TopicPartition(topic, number) for number in numbers]
         consumer.assign(partitions)
         if since == "latest":
             for partition, end in (await consumer.end_offsets(partitions)).items():
@@ -50,7 +52,15 @@ async def subscribe(
         await stopped(consumer)
 
 
-async def _partitions(consumer: Any, topic: str) -> list[int]:
-    if topic not in await consumer.topics():
-        raise Fatal(f"topic {topic} does not exist on this broker; `cyclecast stream` creates it")
-    return sorted(consumer.partitions_for_topic(topic) or ())
+async def _partitions(settings: Settings, topic: str, patience_s: float | None) -> list[int]:
+    # A consumer's own metadata knows a topic only once it is subscribed, and an onlooker is not.
+    admin = await started(
+        lambda: AIOKafkaAdminClient(**connection(settings.kafka)), settings.kafka.bootstrap, patience_s
+    )
+    try:
+        if topic not in await admin.list_topics():
+            raise Fatal(f"topic {topic} does not exist on this broker; `cyclecast stream` creates it")
+        described = await admin.describe_topics([topic])
+        return sorted(partition["partition"] for partition in described[0]["partitions"])
+    finally:
+        await stopped(admin)

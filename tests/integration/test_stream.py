@@ -1,0 +1,227 @@
+"""The service as a process on a real broker: nothing is lost, whatever ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+
+from model.schema import CycleSteps
+from stream.assembly import assemble
+from stream.clock import SystemClock
+from stream.kafka.broker import EmbeddedBroker
+from stream.memory import MemorySink, MemorySource
+from stream.seams import Partition, Record
+from stream.settings import Settings
+from stream.telemetry import Telemetry
+from tests.service import StreamProcess, consumed, identities, predictions, produce, settings, until_predicted
+from tests.telemetry import artifact, predictor, records
+
+STEPS = CycleSteps(window=8)
+PACKS = [f"P{number}" for number in range(6)]
+FRAMES, CELLS = 800, 4
+EXPECTED = len(PACKS) * CELLS * (FRAMES // 40 - 1)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model") / "artifact"
+    artifact(folder, STEPS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def telemetry() -> list[Record]:
+    return records(PACKS, FRAMES, CELLS)
+
+
+@pytest.fixture(scope="module")
+def oracle(model: Path, telemetry: list[Record], tmp_path_factory: pytest.TempPathFactory) -> dict[Any, Any]:
+    """What a clean run over the same input publishes, by identity: without source, which the partitioner decides."""
+    answering, manifest = predictor(tmp_path_factory.mktemp("oracle") / "artifact", STEPS)
+    sink = MemorySink()
+    source = MemorySource({Partition("t", 0): telemetry})
+    pipeline = assemble(source, sink, answering, manifest, Settings(), telemetry=Telemetry(), clock=SystemClock())
+    asyncio.run(pipeline.run())
+    found = [json.loads(message.value or b"") for message in sink.messages["bms.predictions"]]
+    assert len(found) == EXPECTED
+    return dict(zip(identities(found), found, strict=True))
+
+
+def agree(found: list[dict[str, Any]], oracle: dict[Any, Any], *, once: bool) -> None:
+    """All of the oracle's predictions are there, and no other; each once, or at least once and the same each time."""
+    counts = Counter(identities(found))
+    assert set(counts) == set(oracle)
+    if once:
+        assert max(counts.values()) == 1
+    newest: dict[tuple[str, int], int] = {}
+    seen = set()
+    for identity, prediction in zip(identities(found), found, strict=True):
+        expected = oracle[identity]
+        assert prediction["t_ms"] == expected["t_ms"]
+        assert prediction["flags"] == expected["flags"]
+        assert prediction["source"]["offset"] >= 0
+        for name in ("soh", "capacity_ah", "rul_cycles"):
+            assert (name in prediction) == (name in expected)
+            if name in expected:
+                assert prediction[name] == pytest.approx(expected[name], abs=1e-5, rel=1e-5)
+        if identity not in seen:  # a repetition may come late, a first time never does
+            seen.add(identity)
+            pack_id, cell, step = identity
+            assert step > newest.get((pack_id, cell), 0)
+            newest[pack_id, cell] = step
+
+
+@pytest.fixture(params=["apache-kafka", "embedded"])
+def bootstrap(request: pytest.FixtureRequest) -> str:
+    broker = request.getfixturevalue("kafka" if request.param == "apache-kafka" else "embedded_broker")
+    return str(broker.bootstrap)
+
+
+async def test_every_expected_prediction_is_published_once_by_a_clean_run(bootstrap, topic, model, telemetry, oracle):
+    given = settings(bootstrap, topic, model)
+    await produce(given, telemetry)
+    async with StreamProcess(given, "--until-idle", "2") as service:
+        assert await service.ended(120) == 0, service.log
+    agree(await predictions(given), oracle, once=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+async def test_no_prediction_is_missing_after_the_service_was_ended_and_started_again(
+    kafka, topic, model, telemetry, oracle, number
+):
+    given = settings(kafka.bootstrap, topic, model, batch={"max_windows": 8})
+    await produce(given, telemetry)
+    async with StreamProcess(given) as service:
+        await until_predicted(given, EXPECTED // 4)
+        service.send(number)
+        code = await service.ended()
+        assert code == (0 if number is signal.SIGTERM else -9), service.log
+    between = len(await predictions(given))
+    async with StreamProcess(given, "--until-idle", "2") as service:
+        assert await service.ended(120) == 0, service.log
+    found = await predictions(given)
+    agree(found, oracle, once=number is signal.SIGTERM)
+    if number is signal.SIGTERM:
+        assert len(found) == EXPECTED
+    assert between >= EXPECTED // 4
+
+
+async def test_members_come_and_go_and_no_prediction_is_missing(kafka, topic, model, telemetry, oracle):
+    given = settings(kafka.bootstrap, topic, model, batch={"max_windows": 8})
+    half = len(telemetry) // 2
+    async with StreamProcess(given) as first:
+        await produce(given, telemetry[:half])
+        await until_predicted(given, EXPECTED // 8)
+        async with StreamProcess(given) as second:
+            await second.said("streaming")
+            await produce(given, telemetry[half:])
+            await until_predicted(given, EXPECTED // 2 + EXPECTED // 8)
+            first.send(signal.SIGTERM)
+            assert await first.ended() == 0, first.log
+            await until_predicted(given, EXPECTED)
+            second.send(signal.SIGTERM)
+            assert await second.ended() == 0, second.log
+    agree(await predictions(given), oracle, once=False)
+
+
+async def test_service_waits_for_a_broker_that_comes_up_later(topic, model, telemetry, oracle):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    given = settings(f"127.0.0.1:{port}", topic, model)
+    async with StreamProcess(given) as service:
+        await service.said("waiting for the broker")
+        async with EmbeddedBroker(port=port):
+            await produce(given, telemetry)
+            await until_predicted(given, EXPECTED)
+            agree(await predictions(given), oracle, once=True)
+            service.send(signal.SIGTERM)
+            assert await service.ended() == 0, service.log
+
+
+async def test_service_that_still_waits_for_its_broker_ends_on_a_signal(topic, model):
+    given = settings("127.0.0.1:1", topic, model)
+    async with StreamProcess(given) as service:
+        await service.said("waiting for the broker")
+        service.send(signal.SIGTERM)
+        assert await service.ended(10) == 0, service.log
+
+
+async def test_empty_topic_is_created_and_read_without_harm(kafka, topic, model):
+    given = settings(kafka.bootstrap, topic, model)
+    async with StreamProcess(given, "--until-idle", "1") as service:
+        assert await service.ended() == 0, service.log
+    assert await predictions(given) == []
+    assert await consumed(given, given.topics.telemetry) == []
+
+
+async def test_record_of_ten_megabytes_is_a_dead_letter_unchanged_and_the_stream_goes_on(
+    kafka, topic, model, telemetry, oracle, make_topic
+):
+    given = settings(kafka.bootstrap, topic, model)
+    large = b"{" + b"x" * 10_000_000
+    wide = await make_topic(kafka.bootstrap, 1, **{"max.message.bytes": "20000000"})
+    given = given.model_copy(update={"topics": given.topics.model_copy(update={"telemetry": wide})})
+    await produce(given, [*telemetry[:100], Record(0, 0, b"big", large), *telemetry[100:]])
+    async with StreamProcess(given, "--until-idle", "2") as service:
+        assert await service.ended(120) == 0, service.log
+    letters = await consumed(given, given.topics.dead_letters)
+    assert [(letter.key, letter.value) for letter in letters] == [(b"big", large)]
+    assert dict(letters[0].headers)["reason"] == b"too_large"
+    agree(await predictions(given), oracle, once=True)
+
+
+async def test_records_deleted_before_they_were_read_are_counted_and_said(kafka, topic, model, telemetry):
+    given = settings(kafka.bootstrap, topic, model)
+    given = given.model_copy(update={"topics": given.topics.model_copy(update={"partitions": 1})})
+    await produce(given, telemetry[:1200])
+    async with StreamProcess(given, "--until-idle", "1") as service:
+        assert await service.ended() == 0, service.log
+    await produce(given, telemetry[1200:])
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    await admin.start()
+    await admin.delete_records({TopicPartition(given.topics.telemetry, 0): RecordsToDelete(before_offset=1300)})
+    await admin.close()
+    async with StreamProcess(given, "--until-idle", "1") as service:
+        assert await service.ended() == 0, service.log
+    lost = [json.loads(line) for line in service.log.splitlines() if "deleted before they were read" in line]
+    assert [entry["records"] for entry in lost] == [100]
+
+
+async def test_group_that_stands_beyond_the_log_is_an_error_and_no_silent_jump(kafka, topic, model, telemetry):
+    given = settings(kafka.bootstrap, topic, model)
+    await produce(given, telemetry[:60])
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap, group_id=given.kafka.group)
+    await consumer.start()
+    partition = TopicPartition(given.topics.telemetry, 0)
+    consumer.assign([partition])
+    await consumer.commit({partition: 10_000})
+    await consumer.stop()
+    async with StreamProcess(given, "--until-idle", "5") as service:
+        assert await service.ended() == 1, service.log
+    assert "stands at offset 10000" in service.log
+    assert "reset the offsets" in service.log
+    assert "Traceback" not in service.log
+
+
+async def test_corrupt_artifact_ends_the_service_at_once_with_one_clear_line(topic, model, tmp_path):
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for file in model.iterdir():
+        (broken / file.name).write_bytes(file.read_bytes())
+    weights = bytearray((broken / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (broken / "model.safetensors").write_bytes(bytes(weights))
+    async with StreamProcess(settings("127.0.0.1:1", topic, broken)) as service:
+        assert await service.ended() in (1, 2)
+    assert "sha256" in service.log
+    assert "Traceback" not in service.log

@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Any, cast
 
 import msgspec
+import typer
 
 import replay
 from cyclecast.demo_status import DemoStatus, Progress
 from cyclecast.demo_summary import show_summary, true_soh
+from model.artifact import read_manifest, resolve
 from model.recording import Recording
 from replay.feeder import Feed, rebased_shift_ms
 from replay.fleet import members
 from replay.readers import read
 from replay.replayer import Counts, Replayer
+from stream.assembly import warm_kernels
 from stream.board.app import Board
 from stream.clock import SystemClock
 from stream.http import HttpServer, service_app
@@ -54,6 +57,10 @@ class Demo:
     async def run(self) -> int:
         """Starts everything, waits for the end, prints the summary."""
         self.recordings = read([SAMPLES])
+        # The first run on a machine compiles for half a minute: before the broker is up nobody waits for predictions.
+        manifest = read_manifest(resolve(self.settings.model.path))
+        typer.echo(f"warming up {manifest.model_id}; {len(self.recordings)} recorded packs to replay")
+        warm_kernels(manifest)
         async with contextlib.AsyncExitStack() as stack:
             broker = await stack.enter_async_context(EmbeddedBroker())
             began_s = self.progress.began_s = self.clock.monotonic_s()
@@ -65,7 +72,7 @@ class Demo:
             board = await self._serve(stack, service, status)
             working = asyncio.create_task(service.run(), name="service")
             watching = asyncio.create_task(self._watch(board), name="subscriber")
-            playing = asyncio.create_task(self._play(stack), name="replay")
+            playing = asyncio.create_task(self._play(stack, service), name="replay")
             try:
                 finished = await self._until_done(service, working, (watching, playing), status, began_s)
                 status.say("replay worked off" if self.progress.worked_off else "ending")
@@ -100,10 +107,12 @@ class Demo:
         status.say(f"live board at {server.url}")
         return board
 
-    async def _play(self, stack: contextlib.AsyncExitStack) -> None:
+    async def _play(self, stack: contextlib.AsyncExitStack, service: Service) -> None:
         """Replays the fleet as if its last record came now, in the time there is."""
         feed = Feed(members(self.recordings))
         self.progress.records_due = feed.records
+        while not service.health.ready().ok:  # noqa: ASYNC110 - health is read, it wakes nobody
+            await asyncio.sleep(_LOOK_S)
         replay_s = REPLAY_S if self.duration_s is None else max(self.duration_s - _START_S - 4.0, 2.0)
         speed = (feed.last_ms - feed.first_ms) / 1000 / replay_s
         shift_ms = rebased_shift_ms(feed.first_ms, feed.last_ms, self.clock.time_ms(), speed)

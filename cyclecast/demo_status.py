@@ -94,7 +94,8 @@ class DemoStatus:
             self._told_first = True
             self.say(f"first prediction read, {progress.first_s:.1f} s after the broker was ready")
         if self._console.is_terminal:
-            self._live.update(Text(f"{self._elapsed_s():5.1f} s  {self._line()}"), refresh=True)
+            line = Text(f"{self._elapsed_s():5.1f} s  {self._line()}", no_wrap=True, overflow="ellipsis")
+            self._live.update(line, refresh=True)
         elif self._elapsed_s() - self._told_s >= _MILESTONE_S:
             self._told_s = self._elapsed_s()
             self.say(self._line())

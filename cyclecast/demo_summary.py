@@ -18,8 +18,8 @@ from stream.settings import Settings
 
 _WEAKEST = 5
 _ABOUT_BASELINES = (
-    "copy last and linear are told every capacity as soon as it is measured; the model sees only voltage, current and\n"
-    "temperature. mean of training knows nothing of the cell."
+    "copy last and linear are told every capacity as soon as it is measured; the model sees only voltage, current "
+    "and temperature. mean of training knows nothing of the cell."
 )
 
 

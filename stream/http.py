@@ -68,6 +68,7 @@ class HttpServer:
         config = uvicorn.Config(
             app,
             lifespan="off",
+            ws="none",
             log_config=None,
             access_log=False,
             server_header=False,
@@ -78,8 +79,7 @@ class HttpServer:
     @property
     def port(self) -> int:
         """The port in use, once started."""
-        assert self._socket is not None
-        return int(self._socket.getsockname()[1])
+        return self._port
 
     @property
     def url(self) -> str:
@@ -90,6 +90,7 @@ class HttpServer:
     async def start(self) -> None:
         """Listens. Raises ``HttpUnavailableError`` where the address cannot be had."""
         self._socket = self._listen()
+        self._port = int(self._socket.getsockname()[1])
         self._task = asyncio.get_running_loop().create_task(self._server.serve(sockets=[self._socket]), name="http")
         while not self._server.started:
             if self._task.done():

@@ -6,8 +6,8 @@ from array import array
 from collections.abc import Sequence
 
 _WIDTH = 5
-_TREND_POINTS = 12
-_TREND_MIN_POINTS = 4
+_TREND_POINTS = 20
+_TREND_MIN_POINTS = 8
 
 
 class History:

@@ -170,6 +170,6 @@ export class Curve {
     const life = rul ? `; ${count(rul.p50)} cycles left, 90 % between ${range(rul.p05, rul.p95, count)}` : "";
     this.box.setAttribute("aria-label", `Fade curve of ${pack} cell ${cell} ${ends}; SOH ${percent(soh?.p50)}${life}`);
     const past = curve.truth ? "solid: median, band: 90 % interval, dashed: truth" : "solid: median, band: 90 % interval";
-    setText(this.readout, this.forecast && rul ? `${past}, dotted: forecast, bar: when it reaches end of life (90 %)` : past);
+    setText(this.readout, this.forecast && rul && soh?.p50 > rul.eol_soh ? `${past}, dotted: forecast, bar: when it reaches end of life (90 %)` : past);
   }
 }

@@ -32,7 +32,7 @@ export class HistogramPanel {
       const tall = Math.max((counts[bin] / most) * high, 1.5);
       const name = `${percent(low + bin * width, 0)} to ${percent(low + (bin + 1) * width, 0)}: ${count(counts[bin])} cells`;
       parts.push(draw("rect", { class: bin < eol ? "weak" : "", x: x(bin) + 0.5, y: HEIGHT - BOTTOM - tall, width: Math.max(step - 1, 1), height: tall }, draw("title", {}, name)));
-      if (step > 24) parts.push(text(count(counts[bin]), x(bin + 0.5), HEIGHT - BOTTOM - tall - 4));
+      if (step > 6 + 6.5 * count(counts[bin]).length) parts.push(text(count(counts[bin]), x(bin + 0.5), HEIGHT - BOTTOM - tall - 4));
     }
     const every = [1, 2, 5, 10, 20].find((some) => some * step > 44) ?? 50;
     for (let bin = first; bin <= last + 1; bin++) {

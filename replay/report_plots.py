@@ -167,10 +167,11 @@ def _range(panels: Sequence[Curve], line: float | None) -> tuple[float, float]:
     lines = [part for panel in panels for part in (panel.mid, panel.truth)]
     inner = np.concatenate([*lines, np.array([np.nan if line is None else line])])
     outer = np.concatenate([part for panel in panels for part in (panel.low, panel.high)])
-    if not np.isfinite(inner).any():
+    widths = np.concatenate([panel.high - panel.low for panel in panels])
+    if not np.isfinite(widths).any():
         return 0.0, 1.0
     low, high = float(np.nanmin(inner)), float(np.nanmax(inner))
-    room = max(high - low, 1e-3 * abs(high), 1e-6)
+    room = max(high - low, float(np.nanmedian(widths)), 1e-6)
     bottom = max(float(np.nanmin(outer)), low - room)
     top = min(float(np.nanmax(outer)), high + room)
     return min(bottom, low) - 0.05 * room, max(top, high) + 0.05 * room

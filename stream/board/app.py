@@ -66,7 +66,7 @@ class Board:
             Route("/api/pack/{pack_id:path}", self._get_pack),
             Route("/api/cell/{pack_id:path}/{cell:int}", self._get_cell),
             Route("/events", self._get_events),
-            Mount("/static", StaticFiles(directory=STATIC)),
+            Mount("/static", _Assets(directory=STATIC)),
         ]
 
     async def _page(self, _request: Request) -> Response:
@@ -136,6 +136,15 @@ class Board:
             "conditions": ready.parts,
             "heartbeats": alive.parts,
         }
+
+
+class _Assets(StaticFiles):
+    """Files that a browser asks about each time, so that a page is never half of an old version."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["cache-control"] = "no-cache"
+        return response
 
 
 class _EventStream(StreamingResponse):

@@ -204,6 +204,15 @@ async def test_a_large_snapshot_is_compressed_and_the_page_keeps_to_its_origin()
         assert b"https://" not in body
 
 
+async def test_assets_are_asked_about_each_time_and_sent_once() -> None:
+    async with serving() as service:
+        status, fields, _ = await service.get("/static/main.js")
+        assert (status, fields["cache-control"]) == (200, "no-cache")
+        assert fields["content-type"].startswith(("text/javascript", "application/javascript"))
+        assert (await service.get("/static/main.js", f"if-none-match: {fields['etag']}"))[0] == 304
+        assert (await service.get("/static/../app.py"))[0] == 404
+
+
 async def test_too_many_readers_are_refused_and_the_others_stay() -> None:
     async with serving() as service:
         assert service.board is not None

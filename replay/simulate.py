@@ -156,15 +156,15 @@ def main(arguments: list[str] | None = None) -> int:
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("cycles"),
         TimeElapsedColumn(), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns) as progress:
-        bar = progress.add_task("fleet", total=sum(plan.cycles for plan in FLEET))
-        try:
+    try:
+        with Progress(*columns, transient=True) as progress:
+            bar = progress.add_task("fleet", total=sum(plan.cycles for plan in FLEET))
             written = simulate_fleet(FLEET, out, lambda pack_id: progress.update(bar, advance=1, description=pack_id))
-        except SimulatorMissingError as error:
-            progress.console.print(str(error), markup=False)
-            return 1
-        total = sum(path.stat().st_size for path in written)
-        progress.console.print(f"{len(written)} files, {total / 1e6:.1f} MB in {out}")
+    except SimulatorMissingError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    megabytes = sum(path.stat().st_size for path in written) / 1e6
+    sys.stdout.write(f"{len(written)} files, {megabytes:.1f} MB in {out}\n")
     return 0
 
 

@@ -83,7 +83,8 @@ def _failed(error: Exception) -> int:
     if message is not None:
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "cyclecast"
-        typer.echo(f"{command}: {message()} See `{command} --help`.", err=True)
+        reason = message().replace("Value error, ", "").rstrip(".")
+        typer.echo(f"{command}: {reason}; see `{command} --help`", err=True)
         return 2
     if type(error).__module__.partition(".")[0] in _OURS:
         typer.echo(f"cyclecast: {error}", err=True)

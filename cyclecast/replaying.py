@@ -56,20 +56,13 @@ class Plan:
         resume: bool,
     ) -> Self:
         """Reads the recordings. Raises `ConfigurationError` for an argument that cannot be, before anything is read."""
-        try:
-            factor = parse_speed(speed)
-        except ValueError as error:
-            raise ConfigurationError(f"--{error}") from None
+        factor = parse_speed(speed)
         known = next((each for each in FORMATS if each == form), None)
         if form is not None and known is None:
             raise ConfigurationError(f"--format = {form!r}: give one of {', '.join(FORMATS)}")
         described = load_mapping(mapping) if mapping is not None else None
         recordings = read(paths, format=known, mapping=described, start=start, end=end)
-        try:
-            fleet = members(recordings, packs)
-        except ValueError as error:
-            raise ConfigurationError(f"--{error}") from None
-        return cls(fleet, factor, rebase, resume)
+        return cls(members(recordings, packs), factor, rebase, resume)
 
 
 def journal_path(settings: Settings, feed: Feed) -> Path:

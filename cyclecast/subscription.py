@@ -33,12 +33,14 @@ async def print_predictions(
     loop = asyncio.get_running_loop()
     decode = msgspec.json.Decoder(Prediction).decode
     last_s = loop.time()
-    if not as_json:
-        typer.echo(HEADER)
+    headed = as_json
     generator = cast("AsyncGenerator[list[Any]]", subscribe(settings, settings.topics.predictions, since))
     async with aclosing(generator) as polls:
         async for records in polls:
             now_s = loop.time()
+            if not headed:
+                typer.echo(HEADER)
+                headed = True
             if records:
                 last_s = now_s
                 lines = _lines(records, pack, decode if pack is not None or not as_json else None, as_json=as_json)

@@ -35,8 +35,9 @@ def configure_logs(level: str, *, console: bool | None = None) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     # The client tells every failed attempt to connect as an error; `stream.kafka.client` tells the first one.
-    logging.getLogger("aiokafka").setLevel(max(logging.WARNING, root.level))
-    logging.getLogger("aiokafka.client").setLevel(logging.CRITICAL)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    for part in ("consumer", "producer", "coordinator", "conn"):
+        logging.getLogger(f"aiokafka.{part}").setLevel(max(logging.WARNING, root.level))
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -22,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from model.artifact import CellData, Manifest, NetworkShape, build, save
-from model.augment import augmented, is_rated_anew, original, rated_anew
+from model.augment import augmented
 from model.calibrate import calibrated
 from model.card import card
 from model.checkpoint import CHECKPOINT, Epoch, Progress, Standing
@@ -58,9 +58,8 @@ def train(
     weights as a run that was never interrupted. Raises `TrainingConfigError` where the cells do not suffice,
     `CheckpointError` where the checkpoint is of another run, `TrainingError` where the loss diverges.
     """
-    rated = rated_anew(recordings, config.augment.ratings)
-    windows = windows_of(rated, config.steps, config.targets, config.eol_soh)
-    roles = split_by_cell([name for name in windows.cell_ids if not is_rated_anew(name)], config.split, config.seed)
+    windows = windows_of(recordings, config.steps, config.targets, config.eol_soh)
+    roles = split_by_cell(windows.cell_ids, config.split, config.seed)
     with _ranks(device) as ranks:
         run = TrainingRun(config, windows, roles, ranks, out)
         run.fit(progress, resume=resume)
@@ -183,21 +182,14 @@ class TrainingRun:
 
     def _order(self, epoch: int) -> list[NDArray[np.int64]]:
         """This process's batches of training rows, drawn anew each epoch; every process has as many."""
-        rows = np.random.default_rng((self.config.seed, epoch)).permutation(self._training_rows())
+        rows = np.random.default_rng((self.config.seed, epoch)).permutation(self._rows("train"))
         rows = rows[: self.config.epoch_windows or None]
         mine = rows[: len(rows) - len(rows) % self.ranks.world][self.ranks.rank :: self.ranks.world]
         return [mine[start : start + self.config.batch] for start in range(0, len(mine), self.config.batch)]
 
     def _rows(self, role: Role) -> NDArray[np.int64]:
         """The rows of a role's cells that have any label."""
-        return self._labelled(cell_id for cell_id, its_role in self.roles.items() if its_role == role)
-
-    def _training_rows(self) -> NDArray[np.int64]:
-        """The rows of the training cells, and of what augmentation made of them."""
-        return self._labelled(name for name in self.windows.cell_ids if self.roles[original(name)] == "train")
-
-    def _labelled(self, cell_ids: Iterable[str]) -> NDArray[np.int64]:
-        rows = self.windows.of_cells(cell_ids)
+        rows = self.windows.of_cells(cell_id for cell_id, its_role in self.roles.items() if its_role == role)
         return rows[np.isfinite(self.windows.labels[rows]).any(1)]
 
     def _done(self) -> bool:
@@ -229,7 +221,6 @@ class TrainingRun:
                     cell_id=cell.cell_id, role=self.roles[cell.cell_id], source=_short(cell.source), sha256=cell.sha256
                 )
                 for cell in windows.cells
-                if cell.cell_id in self.roles
             ),
             versions=_versions(),
             seed=config.seed,

@@ -42,12 +42,10 @@ class Augmentation(Frozen):
 
     ``truncate``: all but a random number of the newest steps vanish, as if the cell had been met later; only where
     a step kind accepts short windows. ``mask``: a channel vanishes from the whole window, as if not measured.
-    ``ratings``: each training cell is also seen as if its nominal capacity were another by each of these factors.
     """
 
     truncate: float = Field(default=0.3, ge=0, le=1)
     mask: float = Field(default=0.05, ge=0, le=1)
-    ratings: tuple[PositiveFloat, ...] = ()
 
 
 class Training(Frozen):

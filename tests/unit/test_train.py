@@ -5,14 +5,12 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from model.artifact import Manifest, load
-from model.augment import augmented, original, rated_anew
+from model.augment import augmented
 from model.checkpoint import CHECKPOINT, CheckpointError, Epoch
-from model.dataset import windows_of
 from model.schema import CycleSteps, SampleSteps, Target
 from model.train import TrainingError, train
 from model.training_config import Augmentation, Split, Training
@@ -177,27 +175,3 @@ def test_augmentation_only_hides_and_keeps_the_newest_steps() -> None:
     assert (steps_gone.int().diff(dim=1) <= 0).all()  # from the oldest on, without holes
     assert torch.equal(augmented(windows, Augmentation(truncate=0, mask=0), 3), windows)
     assert not math.isnan(float(augmented(windows, Augmentation(truncate=1, mask=0), min_steps=10).sum()))
-
-
-def test_a_cell_rated_anew_is_the_same_cell_relative_to_another_capacity() -> None:
-    names = [steps_channel.name for steps_channel in TINY.steps.channels]
-    found = windows_of(rated_anew([fading_cell("A"), fading_cell("P", cells=2)], [0.5]), TINY.steps, TINY.targets, 0.8)
-    assert [original(name) for name in found.cell_ids] == ["A", "A", "P/0", "P/1", "P/0", "P/1"]
-    rows, copies = found.of_cells(["P/1"]), found.of_cells([found.cell_ids[5]])
-    last, of_copy = (found.windows(chosen)[:, -1] for chosen in (rows, copies))
-    for name in ("charge", "discharge", "discharge_rate_mean", "equivalent_full_cycles"):
-        np.testing.assert_allclose(of_copy[:, names.index(name)], 2 * last[:, names.index(name)], rtol=1e-5)
-    for name in ("voltage_max", "temp_mean", "discharge_time"):
-        np.testing.assert_allclose(of_copy[:, names.index(name)], last[:, names.index(name)], rtol=1e-5)
-    np.testing.assert_allclose(found.labels[copies, 0], 2 * found.labels[rows, 0], rtol=1e-5)
-    assert (found.labels[copies, 1] > found.labels[rows, 1])[~np.isnan(found.labels[copies, 1])].all()
-
-
-def test_only_training_cells_are_rated_anew_and_none_shows_in_the_manifest(tmp_path: Path) -> None:
-    config = TINY.model_copy(update={"augment": Augmentation(ratings=(0.9, 1.2))})
-    manifest, plain = train(FLEET, config, tmp_path / "a"), train(FLEET, TINY, tmp_path / "b")
-    assert manifest.data == plain.data
-    assert manifest.channel_scaling == plain.channel_scaling
-    assert [scale.label_mean for scale in manifest.target_scaling] == [s.label_mean for s in plain.target_scaling]
-    assert _metrics(manifest)["test"]["targets"]["soh"]["n"] == _metrics(plain)["test"]["targets"]["soh"]["n"]
-    assert manifest.sha256 != plain.sha256

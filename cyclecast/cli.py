@@ -10,6 +10,7 @@ import typer
 
 from cyclecast import __version__
 from cyclecast.commands.backtest import backtest
+from cyclecast.commands.board import board
 from cyclecast.commands.broker import broker
 from cyclecast.commands.demo import demo
 from cyclecast.commands.dlq import dlq
@@ -58,7 +59,7 @@ def root(
     """
 
 
-for _command in (demo, broker, train, stream, replay, backtest, predictions, export, inspect, doctor):
+for _command in (demo, broker, train, stream, replay, backtest, predictions, board, export, inspect, doctor):
     app.command(epilog=EPILOG)(_command)
 app.add_typer(dlq, name="dlq")
 

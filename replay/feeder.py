@@ -140,7 +140,7 @@ def encoded(runs: Sequence[tuple[Member, NDArray[np.int64]]], shift_ms: int = 0)
             for index in range(at, at + count):
                 voltage, temp = _single(voltage_v, temp_degc, voltage_at, temp_at, recording)
                 sample = CellSample(
-                    pack_id, 0, times[index], current_a[index], voltage, temp, numbers[index], None, nominal_ah
+                    pack_id, 0, times[index], current_a[index], voltage, temp, numbers[index], None, nominal_ah, v=1
                 )
                 values.append(encode(sample))
                 voltage_at, temp_at = voltage_at + 1, temp_at + recording.temp_degc.shape[1]
@@ -150,7 +150,7 @@ def encoded(runs: Sequence[tuple[Member, NDArray[np.int64]]], shift_ms: int = 0)
                 readings = voltage_v[voltage_at : voltage_at + width]
                 probed = temp_degc[temp_at : temp_at + probes] or None
                 frame = PackFrame(
-                    pack_id, times[index], current_a[index], readings, probed, numbers[index], None, nominal_ah
+                    pack_id, times[index], current_a[index], readings, probed, numbers[index], None, nominal_ah, v=1
                 )
                 values.append(encode(frame))
                 voltage_at, temp_at = voltage_at + width, temp_at + probes

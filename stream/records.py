@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 MAX_CELLS = 1024
 
@@ -16,7 +16,7 @@ Readings = Annotated[list[float | None], Meta(max_length=MAX_CELLS)]
 Positive = Annotated[float, Meta(gt=0)]
 
 
-class PackFrame(msgspec.Struct, tag_field="kind", tag="pack", frozen=True, gc=False):
+class PackFrame(msgspec.Struct, tag_field="kind", tag="pack", frozen=True, gc=False, omit_defaults=True):
     """All cells of one series string at one instant. ``current_a`` is positive when charging; ``null`` is invalid."""
 
     pack_id: PackId
@@ -29,10 +29,10 @@ class PackFrame(msgspec.Struct, tag_field="kind", tag="pack", frozen=True, gc=Fa
     nominal_capacity_ah: Positive | None = None
     soc_pct: float | None = None
     late: bool = False
-    v: Literal[1] = 1
+    v: Literal[1] | UnsetType = UNSET
 
 
-class CellSample(msgspec.Struct, tag_field="kind", tag="cell", frozen=True, gc=False):
+class CellSample(msgspec.Struct, tag_field="kind", tag="cell", frozen=True, gc=False, omit_defaults=True):
     """One cell at one instant."""
 
     pack_id: PackId
@@ -46,7 +46,7 @@ class CellSample(msgspec.Struct, tag_field="kind", tag="cell", frozen=True, gc=F
     nominal_capacity_ah: Positive | None = None
     soc_pct: float | None = None
     late: bool = False
-    v: Literal[1] = 1
+    v: Literal[1] | UnsetType = UNSET
 
 
 Telemetry = PackFrame | CellSample

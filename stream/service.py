@@ -14,6 +14,7 @@ from model.predictor import Predictor
 from stream.assembly import assemble, warm_kernels
 from stream.clock import SystemClock
 from stream.health import Health
+from stream.http import HttpServer, service_app
 from stream.kafka.sink import KafkaSink
 from stream.kafka.source import KafkaSource
 from stream.kafka.topics import ensure, wanted
@@ -49,8 +50,11 @@ class Service:
         self._running = asyncio.current_task()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
+        app = service_app(self.telemetry, self.health, board=None)
         try:
-            await self._stream()
+            async with HttpServer(app, self.settings.http.host, self.settings.http.port) as server:
+                log.info("health and metrics", url=server.url)
+                await self._stream()
         except asyncio.CancelledError:
             log.info("stopped before the stream was running")
         finally:

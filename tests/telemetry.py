@@ -1,4 +1,4 @@
-"""Made-up telemetry: frames as blocks for the kernels, as records for the stream, and an untrained model to answer them."""
+"""Made-up telemetry: blocks for the kernels, records for the stream, and an untrained model to answer them."""
 
 from __future__ import annotations
 

@@ -31,20 +31,20 @@ def test_tidy_csv_becomes_cell_samples_as_recorded_glitches_included(tmp_path: P
         (
             b"C1",
             b'{"kind":"cell","pack_id":"C1","cell":0,"t_ms":1577836800000,"current_a":-0.0012006607,'
-            b'"voltage_v":3.873017,"temp_degc":24.5,"cycle":1,"capacity_ah":null,"nominal_capacity_ah":null,'
-            b'"soc_pct":null,"late":false,"v":1}',
+            b'"voltage_v":3.873017,"temp_degc":24.5,"cycle":1,'
+            b'"v":1}',
         ),
         (
             b"C1",
             b'{"kind":"cell","pack_id":"C1","cell":0,"t_ms":1577836802532,"current_a":1.5,"voltage_v":null,'
-            b'"temp_degc":null,"cycle":1,"capacity_ah":null,"nominal_capacity_ah":null,"soc_pct":null,'
-            b'"late":false,"v":1}',
+            b'"temp_degc":null,"cycle":1,'
+            b'"v":1}',
         ),
         (
             b"C1",
             b'{"kind":"cell","pack_id":"C1","cell":0,"t_ms":1577836805000,"current_a":1.5,"voltage_v":8.39,'
-            b'"temp_degc":24.75,"cycle":null,"capacity_ah":null,"nominal_capacity_ah":null,"soc_pct":null,'
-            b'"late":false,"v":1}',
+            b'"temp_degc":24.75,'
+            b'"v":1}',
         ),
     ]
 
@@ -76,10 +76,10 @@ def test_fleet_parquet_becomes_pack_frames(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "P1.parquet")
     assert [value for _, value in wire(tmp_path)] == [
         b'{"kind":"pack","pack_id":"P1","t_ms":1700000000000,"current_a":-12.5,"voltage_v":[3.312,3.3125],'
-        b'"temp_degc":[25.1],"cycle":4,"capacity_ah":null,"nominal_capacity_ah":5.0,"soc_pct":null,"late":false,"v":1}',
+        b'"temp_degc":[25.1],"cycle":4,"nominal_capacity_ah":5.0,"v":1}',
         b'{"kind":"pack","pack_id":"P1","t_ms":1700000010000,"current_a":null,"voltage_v":[3.3,null],'
-        b'"temp_degc":[null],"cycle":null,"capacity_ah":null,"nominal_capacity_ah":5.0,"soc_pct":null,'
-        b'"late":false,"v":1}',
+        b'"temp_degc":[null],"nominal_capacity_ah":5.0,'
+        b'"v":1}',
     ]
 
 
@@ -99,10 +99,10 @@ def test_wide_log_is_read_as_its_mapping_says(tmp_path: Path) -> None:
     values = [value for _, value in wire(log, mapping=load_mapping(tmp_path / "car.toml"))]
     assert values == [
         b'{"kind":"pack","pack_id":"L1","t_ms":1490901406000,"current_a":-20.0,"voltage_v":[4.001,4.002,null],'
-        b'"temp_degc":[21.0,20.5],"cycle":null,"capacity_ah":null,"nominal_capacity_ah":66.2,"soc_pct":null,'
-        b'"late":false,"v":1}',
+        b'"temp_degc":[21.0,20.5],"nominal_capacity_ah":66.2,'
+        b'"v":1}',
         b'{"kind":"pack","pack_id":"L1","t_ms":1490901400000,"current_a":5.0,"voltage_v":[4.003,4.004,4.005],'
-        b'"temp_degc":[null,20.6],"cycle":null,"capacity_ah":null,"nominal_capacity_ah":66.2,"soc_pct":null,'
-        b'"late":false,"v":1}',
+        b'"temp_degc":[null,20.6],"nominal_capacity_ah":66.2,'
+        b'"v":1}',
     ]
     assert all(msgspec.json.decode(value, type=Telemetry).pack_id == "L1" for value in values)

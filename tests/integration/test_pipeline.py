@@ -173,7 +173,7 @@ async def test_late_and_repeated_records_change_no_prediction_and_are_counted(tm
 
 
 async def test_failing_model_ends_the_stream_and_nothing_unpublished_is_committed(tmp_path):
-    model, manifest = predictor(tmp_path / "a", CYCLES)
+    _model, manifest = predictor(tmp_path / "a", CYCLES)
 
     class Failing:
         def predict(self, windows, n):
@@ -191,7 +191,7 @@ async def test_failing_model_ends_the_stream_and_nothing_unpublished_is_committe
 
 
 async def test_values_that_are_not_finite_are_never_published(tmp_path):
-    model, manifest = predictor(tmp_path / "a", CYCLES)
+    _model, manifest = predictor(tmp_path / "a", CYCLES)
 
     class Broken:
         def predict(self, windows, n):

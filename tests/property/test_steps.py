@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ def part(whole: FrameBlock, start: int, stop: int) -> FrameBlock:
 def test_cutting_the_input_anywhere_gives_the_same_windows(steps, whole, cuts):
     state = new_state(steps, 2)
     edges = sorted({0, whole.frames, *(cut for cut in cuts if cut < whole.frames)})
-    pieces = [fed(state, part(whole, start, stop)) for start, stop in zip(edges, edges[1:], strict=False)]
+    pieces = [fed(state, part(whole, start, stop)) for start, stop in itertools.pairwise(edges)]
     same(joined(pieces), fed(new_state(steps, 2), whole))
 
 

@@ -1,0 +1,27 @@
+"""``python -m bench``: all benchmarks, one table, one JSON."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import torch
+
+from bench import service, steps
+from bench.table import save, show
+
+RESULTS = Path(__file__).parent / "results.json"
+
+
+def main() -> None:
+    """Runs every benchmark and prints what bounds it beside what was reached."""
+    torch.set_num_threads(1)
+    logging.disable(logging.WARNING)
+    rows = [row for benchmark in (steps, service) for row in benchmark.rows()]
+    show(rows)
+    save(rows, RESULTS)
+    print(f"written to {RESULTS}")
+
+
+if __name__ == "__main__":
+    main()

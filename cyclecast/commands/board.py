@@ -1,0 +1,36 @@
+"""``cyclecast board``: the live page over the result topic."""
+# ruff: noqa: PLC0415 - heavy imports wait until the command runs
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from cyclecast.commands.options import Bootstrap, Config, tool_settings
+
+
+def board(
+    config: Config = None,
+    bootstrap: Bootstrap = None,
+    port: Annotated[
+        int, typer.Option(metavar="P", min=0, max=65535, help="Where the page answers; 0: a free port.")
+    ] = 8600,
+) -> None:
+    """Show the fleet live in a browser.
+
+    A subscriber to the predictions that serves a page: the fleet's health, each
+    pack as a map of its cells, the fade of a cell with its forecast, the weakest
+    cells. It begins with all predictions that the topic holds, joins no group,
+    and takes nothing from the service, which may run elsewhere. http.host says
+    on which address it answers. Ends on Ctrl-C.
+
+    [bold]Examples[/bold]
+      cyclecast board
+      cyclecast board --bootstrap kafka:9092 --port 8080
+    """
+    settings = tool_settings(config, kafka__bootstrap=bootstrap)
+    from cyclecast.live_board import serve_board
+
+    asyncio.run(serve_board(settings, port, lambda url: typer.echo(f"live board at {url} (Ctrl-C ends it)")))

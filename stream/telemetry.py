@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, Metric, generate_latest
 
+from stream.refusal import Reason
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _WINDOWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
@@ -53,6 +55,11 @@ class Telemetry:
         self.transactions = counter("transactions_total", "Transactions by how they ended.", "result")
         self.rebalances = counter("rebalances_total", "Times the owned partitions changed.")
         self.restore_seconds = histogram("restore_seconds", "Time to restore the state of one partition.", _LONG_S)
+        # Known series begin at zero: what first appears at one looks to Prometheus as if it never rose.
+        for result in ("ok", "refused"):
+            self.records.labels(result)
+        for reason in Reason:
+            self.dead_letters.labels(reason.value)
         self._model = Info("model", "The model that answers.", namespace="cyclecast", registry=registry)
 
     def model_is(self, model_hash: str) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 
+from stream.refusal import Reason
 from stream.telemetry import Telemetry
 
 CONTRACT = {
@@ -72,3 +73,10 @@ def test_two_services_in_one_process_do_not_share_counts() -> None:
     first.predictions.inc(5)
     assert series(first)["cyclecast_predictions_total"] == 5
     assert series(second)["cyclecast_predictions_total"] == 0
+
+
+def test_results_and_reasons_that_may_come_begin_at_zero() -> None:
+    values = series(Telemetry())
+    assert values['cyclecast_records_total{result="refused"}'] == 0
+    for reason in Reason:
+        assert values[f'cyclecast_dead_letters_total{{reason="{reason.value}"}}'] == 0

@@ -19,25 +19,34 @@ COPY cyclecast/ cyclecast/
 COPY stream/ stream/
 COPY model/ model/
 COPY replay/ replay/
-# Not the files of the base are asked what is missing, but the interpreter: an unmet import ends the build here.
+# Times in whole seconds: a layer may keep no finer ones, and both byte code and compiled kernels know their source by its time.
 RUN /tmp/builder/bin/python -m hatchling build -t wheel -d /tmp/dist \
- && python3 -m pip --python /opt/cyclecast/bin/python install --no-deps --no-index /tmp/dist/*.whl \
- && ln -s "$(cd / && /opt/cyclecast/bin/python -c 'import pathlib, replay; print(pathlib.Path(replay.__file__).parent / "samples")')" \
-      /opt/cyclecast/samples \
- && cd / && NUMBA_CACHE_DIR=/tmp/numba /opt/cyclecast/bin/cyclecast --help > /dev/null
+ && python3 -m pip --python /opt/cyclecast/bin/python install --no-deps --no-index --no-compile /tmp/dist/*.whl \
+ && cd / \
+ && ours=$(/opt/cyclecast/bin/python -c 'import pathlib, replay; print(pathlib.Path(replay.__file__).parent.parent)') \
+ && ln -s "$ours/replay/samples" /opt/cyclecast/samples \
+ && for package in cyclecast stream model replay; do \
+      find "$ours/$package" -type f -exec touch -d @1700000000 {} + \
+      && /opt/cyclecast/bin/python -m compileall -q "$ours/$package" || exit 1; \
+    done
+# The step kernels, compiled for this processor; on another kind they are compiled anew when a container starts.
+RUN cd / && NUMBA_CACHE_DIR=/opt/cyclecast/kernels MPLCONFIGDIR=/tmp/matplotlib /opt/cyclecast/bin/python -c \
+      'from model.artifact import load; from stream.assembly import warm_kernels; [warm_kernels(load(k).manifest) for k in ("cycle", "sample")]' \
+ && chown -R 10001:10001 /opt/cyclecast/kernels
 
 FROM ${BASE_IMAGE}
 LABEL org.opencontainers.image.title="cyclecast" \
       org.opencontainers.image.description="Streaming online predictor of battery life for live BMS telemetry" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/cyclecast /opt/cyclecast
-# The root file system may be read-only: all that is written goes to /tmp, which may be a tmpfs.
+# The root file system may be read-only: what is written goes to /tmp, which may be a tmpfs, and kernels go where they are if
+# that is writable (a volume), else below HOME.
 ENV PATH=/opt/cyclecast/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     HOME=/tmp \
     XDG_CACHE_HOME=/tmp/cache \
-    NUMBA_CACHE_DIR=/tmp/numba \
+    NUMBA_CACHE_DIR=/opt/cyclecast/kernels \
     MPLCONFIGDIR=/tmp/matplotlib \
     CYCLECAST_HTTP__HOST=0.0.0.0
 WORKDIR /tmp

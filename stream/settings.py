@@ -26,8 +26,8 @@ from model.schema import Frozen
 from stream.errors import ConfigurationError
 
 ENV_PREFIX = "CYCLECAST_"
-# Read by the tests and benchmarks (where the recorded data lies); no setting of the service.
-NOT_SETTINGS = frozenset({"CYCLECAST_DATA"})
+# Read by the tests and benchmarks (where a browser and the recorded data lie); no settings of the service.
+NOT_SETTINGS = frozenset({"CYCLECAST_CHROMIUM", "CYCLECAST_DATA"})
 
 _ADDRESS = re.compile(r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})$")
 

@@ -1,0 +1,224 @@
+"""The commands on a broker, as a person would type them: replay, stream, predictions, dead letters, inspect, doctor."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from model.artifact import save
+from model.schema import CycleSteps
+from stream.kafka.broker import EmbeddedBroker
+from stream.kafka.probe import stored
+from stream.kafka.topics import ensure, wanted
+from stream.settings import Settings
+from tests.command_line import CommandLine
+from tests.service import ROOT, as_environment, settings
+from tests.small_model import small_artifact
+
+CYCLES, ROWS = 6, 40
+NOT_JSON = b"\xff{not json"
+TOO_HIGH = b'{"v":1,"kind":"cell","pack_id":"X","cell":0,"t_ms":1700000000000,"current_a":1,"voltage_v":65.0}'
+AGAIN = b'{"v":1,"kind":"cell"}'
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    small = small_artifact(CycleSteps(window=12))
+    save(tmp_path / "model", small.manifest, small.forecaster.network.state_dict(), "card")
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    """A pack of three cells, cycled ``CYCLES`` times; the last cycle stays open."""
+    rows = CYCLES * ROWS
+    at = np.arange(rows)
+    charging = at % ROWS < ROWS // 2
+    voltage_v = np.where(charging, 3.2 + 0.02 * (at % ROWS), 3.6 - 0.02 * (at % ROWS - ROWS // 2))
+    columns = {
+        "pack_id": ["P1"] * rows,
+        "t_ms": 1_704_700_000_000 + 60_000 * at,
+        "current_a": np.where(charging, 2.0, -2.0).astype(np.float32),
+        "voltage_v": [[float(value), float(value) + 0.01, float(value) - 0.01] for value in voltage_v],
+        "temp_degc": [[25.0]] * rows,
+        "cycle": (at // ROWS + 1).astype(np.int32),
+    }
+    path = tmp_path / "P1.parquet"
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+@pytest.fixture
+def chosen(embedded_broker: EmbeddedBroker, topic: str, model: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings with topics of their own, in the environment of this test."""
+    made = settings(embedded_broker.bootstrap, topic, model)
+    for name in [name for name in os.environ if name.startswith("CYCLECAST_")]:
+        monkeypatch.delenv(name)
+    for name, value in as_environment(made).items():
+        monkeypatch.setenv(name, value)
+    return made
+
+
+@pytest.fixture
+def cyclecast(
+    chosen: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> CommandLine:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return CommandLine(capsys)
+
+
+async def _send(chosen: Settings, *values: bytes, headers: tuple[tuple[str, bytes], ...] = ()) -> None:
+    async with AIOKafkaProducer(bootstrap_servers=chosen.kafka.bootstrap) as producer:
+        for value in values:
+            await producer.send_and_wait(chosen.topics.telemetry, value, key=b"X", headers=list(headers))
+
+
+async def _held(chosen: Settings, topic: str) -> list[tuple[bytes, dict[str, bytes]]]:
+    return [(each.value, dict(each.headers)) async for records in stored(chosen, topic) for each in records]
+
+
+def test_what_is_replayed_is_predicted_and_read(cyclecast: CommandLine, chosen: Settings, recording: Path) -> None:
+    replayed = cyclecast.invoke("replay", str(recording), "--json")
+    assert replayed.code == 0
+    counts = json.loads(replayed.out)
+    assert (counts["records"], counts["cell_samples"], counts["packs"]) == (CYCLES * ROWS, 3 * CYCLES * ROWS, 1)
+
+    assert cyclecast.invoke("stream", "--until-idle", "1").code == 0
+    read = cyclecast.invoke("predictions", "--from", "earliest", "--until-idle", "0.5", "--json")
+    assert read.code == 0
+    predictions = [json.loads(line) for line in read.out.splitlines()]
+    identities = {(each["pack_id"], each["cell"], each["step"]) for each in predictions}
+    assert identities == {("P1", cell, step) for cell in range(3) for step in range(1, CYCLES)}
+    assert len(predictions) == len(identities)
+
+    shown = cyclecast.invoke("predictions", "--from", "earliest", "--until-idle", "0.5", "--pack", "P1")
+    assert len(shown.out.splitlines()) == 1 + len(predictions)
+    assert "insufficient_data" in shown.out
+    others = cyclecast.invoke("predictions", "--from", "earliest", "--until-idle", "0.5", "--pack", "P2", "--json")
+    assert (others.code, others.out) == (0, "")
+
+    held = json.loads(cyclecast.invoke("inspect", f"topic:{chosen.topics.telemetry}", "--json").out)
+    assert held["records"] == CYCLES * ROWS
+    assert len(held["partitions"]) == chosen.topics.partitions
+    assert held["last"]["key"] == "P1"
+    assert json.loads(held["last"]["value"])["cycle"] == CYCLES
+
+    again = cyclecast.invoke("replay", str(recording), "--resume", "--json")
+    assert (again.code, json.loads(again.out)["records"]) == (0, 0)
+
+
+def test_a_dead_letter_goes_back_once_and_stays_when_it_fails_again(cyclecast: CommandLine, chosen: Settings) -> None:
+    topics = chosen.topics
+    asyncio.run(ensure(chosen, wanted(chosen)))
+    asyncio.run(_send(chosen, NOT_JSON, TOO_HIGH))
+    asyncio.run(_send(chosen, AGAIN, headers=(("redriven", b"1"),)))  # as an earlier redrive sends it
+    assert cyclecast.invoke("stream", "--until-idle", "1").code == 0
+
+    listed = [json.loads(line) for line in cyclecast.invoke("dlq", "list", "--json").out.splitlines()]
+    place = {each["headers"]["reason"]: each["place"] for each in listed}
+    assert set(place) == {"not_json", "out_of_range", "missing_field"}
+    only = cyclecast.invoke("dlq", "list", "--reason", "not_json", "--json")
+    assert [json.loads(line)["place"] for line in only.out.splitlines()] == [place["not_json"]]
+    table = cyclecast.invoke("dlq", "list").out
+    assert "3 dead letters" in table
+    assert "65.0 V is outside" in table
+    assert "missing_field (redriven)" in table
+
+    shown = json.loads(cyclecast.invoke("dlq", "show", place["out_of_range"], "--json").out)
+    assert shown["value"].encode() == TOO_HIGH
+    assert shown["headers"]["topic"] == topics.telemetry
+    missing = cyclecast.invoke("dlq", "show", "0:99")
+    assert missing.code == 1
+    assert missing.err.count("\n") == 1
+
+    def redriven(*arguments: str) -> tuple[int, int, int]:
+        ended = cyclecast.invoke("dlq", "redrive", "--json", *arguments)
+        assert ended.code == 0
+        return tuple(json.loads(ended.out).values())
+
+    def sent_back() -> list[bytes]:
+        return [value for value, headers in asyncio.run(_held(chosen, topics.telemetry)) if "redriven" in headers]
+
+    assert redriven("--reason", "out_of_range") == (1, 0, 0)
+    assert redriven() == (2, 1, 0)
+    assert redriven() == (0, 0, 0)
+    assert sorted(sent_back()) == sorted([AGAIN, TOO_HIGH, TOO_HIGH, NOT_JSON])
+    assert redriven(place["missing_field"]) == (1, 0, 0)
+    assert sent_back().count(AGAIN) == 2
+
+
+def test_doctor_on_a_broker_writes_nothing(cyclecast: CommandLine, chosen: Settings) -> None:
+    before = {check["name"]: check for check in json.loads(cyclecast.invoke("doctor", "--json").out)}
+    assert before["broker"]["status"] == "ok"
+    assert before[chosen.topics.telemetry]["status"] == "warn"
+    assert "cyclecast stream" in before[chosen.topics.telemetry]["do"]
+
+    asyncio.run(ensure(chosen, wanted(chosen)))
+    asyncio.run(_send(chosen, b"x"))
+    ended = cyclecast.invoke("doctor", "--json")
+    checks = {check["name"]: check for check in json.loads(ended.out)}
+    assert ended.code == 0
+    for name in (chosen.topics.telemetry, chosen.topics.predictions, chosen.topics.dead_letters):
+        assert checks[name]["status"] == "ok", checks[name]
+    assert checks[f"group {chosen.kafka.group}"]["status"] == "ok"
+    assert [value for value, _ in asyncio.run(_held(chosen, chosen.topics.telemetry))] == [b"x"]
+    assert asyncio.run(_held(chosen, chosen.topics.predictions)) == []
+
+
+def test_a_topic_that_is_not_there_is_told(cyclecast: CommandLine) -> None:
+    for command in (
+        ("inspect", "topic:nowhere"),
+        ("predictions", "--until-idle", "0"),
+        ("dlq", "list"),
+        ("dlq", "redrive"),
+    ):
+        ended = cyclecast.invoke(*command)
+        assert ended.code == 1, command
+        assert "does not exist" in ended.err
+        assert "Traceback" not in ended.err
+
+
+def test_a_reader_that_leaves_is_no_error(chosen: Settings, cyclecast: CommandLine, recording: Path) -> None:
+    cyclecast.invoke("replay", str(recording))
+    cyclecast.invoke("stream", "--until-idle", "1")
+    command = [sys.executable, "-m", "cyclecast", "predictions", "--from", "earliest", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert json.loads(process.stdout.readline())["pack_id"] == "P1"
+        process.stdout.close()
+        assert process.wait(30) == 0
+        assert process.stderr.read() == ""
+
+
+def test_workers_share_the_partitions_and_end_together(
+    chosen: Settings, cyclecast: CommandLine, recording: Path
+) -> None:
+    cyclecast.invoke("replay", str(recording))
+    command = [sys.executable, "-m", "cyclecast", "stream", "--workers", "2", "--until-idle", "6"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    assert sum(event["event"] == "stopped" for event in events) == 2
+    read = cyclecast.invoke("predictions", "--from", "earliest", "--until-idle", "0.5", "--json")
+    identities = {(each["cell"], each["step"]) for each in map(json.loads, read.out.splitlines())}
+    assert identities == {(cell, step) for cell in range(3) for step in range(1, CYCLES)}
+
+
+def test_a_worker_that_fails_ends_the_rest(chosen: Settings, model: Path) -> None:
+    (model / "model.safetensors").write_bytes(b"not tensors")
+    command = [sys.executable, "-m", "cyclecast", "stream", "--workers", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
+    assert done.returncode == 1
+    assert "model.safetensors" in done.stderr
+    assert "ending the others" in done.stderr

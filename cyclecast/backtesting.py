@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from cyclecast.commands.options import Selection
 from cyclecast.commands.output import console, print_json, table
 from replay.backtest import backtest
 from replay.backtest_run import Tally
-from replay.readers import read
 from stream.logs import configure_logs
 from stream.settings import Settings
 
@@ -23,11 +23,11 @@ _NAMES = {"last": "copy last", "linear": "linear", "mean": "mean of training"}
 
 
 def run_backtest(
-    settings: Settings, paths: Sequence[Path], out: Path, *, workers: int, command: Sequence[str], as_json: bool
+    settings: Settings, selection: Selection, out: Path, *, workers: int, command: Sequence[str], as_json: bool
 ) -> None:
     """Runs it and prints what it found."""
     configure_logs("warning")
-    recordings = read(paths)
+    recordings = selection.read()
     progress = Progress(
         TextColumn("backtest"),
         BarColumn(),

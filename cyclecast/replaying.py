@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,12 +15,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from cyclecast.commands.options import Selection
 from cyclecast.commands.output import console, print_json, table
 from replay.feeder import Feed, rebased_shift_ms
 from replay.fleet import Member, members
 from replay.journal import Journal
 from replay.pace import parse_speed
-from replay.readers import FORMATS, load_mapping, read
 from replay.replayer import Counts, Replayer
 from stream.clock import SystemClock
 from stream.errors import ConfigurationError
@@ -42,27 +41,10 @@ class Plan:
     resume: bool
 
     @classmethod
-    def read(
-        cls,
-        paths: Sequence[Path],
-        *,
-        form: str | None,
-        mapping: Path | None,
-        start: datetime | None,
-        end: datetime | None,
-        packs: int | None,
-        speed: str,
-        rebase: bool,
-        resume: bool,
-    ) -> Self:
+    def read(cls, selection: Selection, *, packs: int | None, speed: str, rebase: bool, resume: bool) -> Self:
         """Reads the recordings. Raises `ConfigurationError` for an argument that cannot be, before anything is read."""
         factor = parse_speed(speed)
-        known = next((each for each in FORMATS if each == form), None)
-        if form is not None and known is None:
-            raise ConfigurationError(f"--format = {form!r}: give one of {', '.join(FORMATS)}")
-        described = load_mapping(mapping) if mapping is not None else None
-        recordings = read(paths, format=known, mapping=described, start=start, end=end)
-        return cls(members(recordings, packs), factor, rebase, resume)
+        return cls(members(selection.read(), packs), factor, rebase, resume)
 
 
 def journal_path(settings: Settings, feed: Feed) -> Path:

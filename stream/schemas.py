@@ -1,4 +1,4 @@
-"""JSON Schemas of the records and an AsyncAPI 3 description of the topics, made from the very types that decode them."""
+"""JSON Schemas of the records and the AsyncAPI 3 document, made from the very types that decode the records."""
 
 from __future__ import annotations
 

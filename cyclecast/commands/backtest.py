@@ -10,7 +10,17 @@ from typing import Annotated
 import typer
 
 from cyclecast.commands.model_check import usable_model
-from cyclecast.commands.options import Config, Json, Recordings, settings_from
+from cyclecast.commands.options import (
+    Config,
+    End,
+    Format,
+    Json,
+    Map,
+    Recordings,
+    Selection,
+    Start,
+    settings_from,
+)
 
 
 def backtest(
@@ -20,6 +30,10 @@ def backtest(
         str | None,
         typer.Option(metavar="DIR", help="Artifact folder, or built-in 'cycle' or 'sample': setting model.path."),
     ] = None,
+    form: Format = None,
+    mapping: Map = None,
+    start: Start = None,
+    end: End = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes; the results are the same with any number.")] = 1,
     config: Config = None,
     as_json: Json = False,
@@ -39,4 +53,5 @@ def backtest(
     usable_model(settings.model)
     from cyclecast.backtesting import run_backtest
 
-    run_backtest(settings, paths, out, workers=workers, command=("cyclecast", *sys.argv[1:]), as_json=as_json)
+    selection = Selection(tuple(paths), form, mapping, start, end)
+    run_backtest(settings, selection, out, workers=workers, command=("cyclecast", *sys.argv[1:]), as_json=as_json)

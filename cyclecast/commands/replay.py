@@ -4,24 +4,22 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cyclecast.commands.options import Bootstrap, Config, Json, Recordings, tool_settings
-from stream.errors import ConfigurationError
-
-
-def _when(text: str | None, flag: str) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigurationError(f"{flag} = {text!r}: give an ISO time such as 2024-01-08T06:00:00Z") from None
-    return when if when.tzinfo else when.replace(tzinfo=UTC)
+from cyclecast.commands.options import (
+    Bootstrap,
+    Config,
+    End,
+    Format,
+    Json,
+    Map,
+    Recordings,
+    Selection,
+    Start,
+    tool_settings,
+)
 
 
 def replay(
@@ -35,15 +33,10 @@ def replay(
     packs: Annotated[
         int | None, typer.Option(min=1, help="Multiply the recordings into a fleet of this many packs.")
     ] = None,
-    form: Annotated[
-        str | None, typer.Option("--format", help="tidy, bdf, fleet or wide, where the content does not tell.")
-    ] = None,
-    mapping: Annotated[
-        Path | None,
-        typer.Option("--map", help="TOML that describes a wide log's columns.", exists=True, dir_okay=False),
-    ] = None,
-    start: Annotated[str | None, typer.Option(metavar="TIME", help="First event time, ISO, UTC by default.")] = None,
-    end: Annotated[str | None, typer.Option(metavar="TIME", help="Event time to stop before.")] = None,
+    form: Format = None,
+    mapping: Map = None,
+    start: Start = None,
+    end: End = None,
     rebase: Annotated[
         bool, typer.Option("--rebase", help="Move event times to now; without it they stay as recorded.")
     ] = False,
@@ -64,11 +57,9 @@ def replay(
       cyclecast replay car.parquet --format wide --map car.toml --start 2017-04-01
     """
     settings = tool_settings(config, kafka__bootstrap=bootstrap, topics__telemetry=topic)
-    first, last = _when(start, "--start"), _when(end, "--end")
+    selection = Selection(tuple(paths), form, mapping, start, end)
 
     from cyclecast.replaying import Plan, run_replay
 
-    plan = Plan.read(
-        paths, form=form, mapping=mapping, start=first, end=last, packs=packs, speed=speed, rebase=rebase, resume=resume
-    )
+    plan = Plan.read(selection, packs=packs, speed=speed, rebase=rebase, resume=resume)
     asyncio.run(run_replay(settings, plan, as_json=as_json))

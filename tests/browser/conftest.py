@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-playwright = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
-
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -33,6 +31,7 @@ def chromium() -> str:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser(chromium: str) -> AsyncIterator[Any]:
+    playwright = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
     async with playwright.async_playwright() as driver:
         opened = await driver.chromium.launch(executable_path=chromium, args=list(FLAGS))
         yield opened

@@ -216,3 +216,22 @@ async def test_a_name_that_looks_like_markup_is_shown_as_text(browser: Any) -> N
         await expect(page.locator("#cell-title")).to_have_text(f"{name} · cell 3")
         await expect(page.locator("#headline")).to_contain_text("70.0 %")
         assert await page.title() == "cyclecast fleet board"
+
+
+async def test_a_delta_older_than_the_snapshot_does_not_undo_it(browser: Any) -> None:
+    board = new_board()
+    async with server_of(board) as server, opened(browser, server, WIDE) as page:
+        held = await page.evaluate(
+            """async () => {
+                const { Fleet } = await import(new URL("static/fleet.js", document.baseURI));
+                const fleet = new Fleet();
+                const packs = { P1: { soh: [0.8], rul_cycles: [100], flags: [0] } };
+                fleet.load({ seq: 7, flag_names: [], packs });
+                const delta = (seq, soh) => ({ seq, flag_names: [], cells: { P1: [[0, soh, 100, 0]] } });
+                fleet.apply(delta(7, 0.9));
+                const before = fleet.packs.get("P1").soh[0];
+                fleet.apply(delta(8, 0.7));
+                return [before, fleet.packs.get("P1").soh[0]];
+            }"""
+        )
+        assert held == [0.8, 0.7]

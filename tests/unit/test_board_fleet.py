@@ -153,6 +153,12 @@ def test_histogram_counts_every_cell_with_a_value_once(fleet: Fleet) -> None:
     assert at == {0.50: 1, 0.89: 1, 0.90: 2, 1.09: 1}
 
 
+def test_a_value_on_an_edge_belongs_to_the_bin_that_begins_there(fleet: Fleet) -> None:
+    for cell in range(60):
+        fleet.feed(predict(cell=cell, soh=(50 + cell) / 100))
+    assert fleet.histogram().counts == [1] * 60
+
+
 def test_the_worst_cells_by_every_measure_are_among_the_weakest(fleet: Fleet) -> None:
     random_fleet(fleet, 5, 3000)
     rows = fleet.weakest(10)

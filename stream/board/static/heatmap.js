@@ -6,7 +6,7 @@ import { count, flag, known, percent, points } from "./format.js";
 
 const HEAD = 18;
 const GAP = 18;
-const [MIN_WIDTH, MAX_WIDTH] = [5, 76];
+const [MIN_WIDTH, MAX_WIDTH] = [5, 96];
 const [MIN_HEIGHT, MAX_HEIGHT] = [13, 58];
 
 export class HeatMap {
@@ -142,7 +142,8 @@ export class HeatMap {
       if (pack.soh[cell] < this.eol) corner(context, at, y + height - gap, Math.min(width - gap, height - 2 * gap, 10));
       if (this.fleet.flagged(pack.flags[cell])) {
         context.beginPath();
-        context.arc(at + width - Math.min(5, width / 2), y + Math.min(5, height / 2), Math.min(2.5, width / 3), 0, 7);
+        const dot = Math.min(Math.max(2.5, width / 16), width / 3);
+        context.arc(at + width - Math.min(2 * dot, width / 2), y + Math.min(2 * dot, height / 2), dot, 0, 7);
         context.fill();
       }
     }

@@ -22,8 +22,9 @@ from stream.service import Service
 from stream.settings import Settings
 from tests.kafka.cluster import KafkaNode, kafka_jars, missing_tools
 
-PACKS, CELLS, FRAMES = 40, 96, 1000
-FRAMES_A_CYCLE = 500
+PACKS, CELLS, FRAMES = 40, 96, 2000
+FRAMES_A_CYCLE = 900  # a cycle in and out at 1C with rests, seen every ten seconds
+LOOK_S = 0.02  # reading the metrics is work, too
 PARTITIONS = 4
 ROUNDS = 3
 
@@ -80,7 +81,9 @@ async def _fill(settings: Settings) -> None:
                 "nominal_capacity_ah": 50.0,
             }
             messages.append(
-                Message(settings.topics.telemetry, f"P{pack}".encode(), json.dumps(record, separators=(",", ":")).encode())
+                Message(
+                    settings.topics.telemetry, f"P{pack}".encode(), json.dumps(record, separators=(",", ":")).encode()
+                )
             )
         await (await sink.send(messages))
     await sink.stop()
@@ -110,7 +113,7 @@ async def _service(settings: Settings) -> float:
     service = Service(settings)
     value = service.telemetry.registry.get_sample_value
     running = asyncio.create_task(service.run())
-    predictions = PACKS * CELLS * (FRAMES // FRAMES_A_CYCLE - 1)
+    predictions = PACKS * CELLS * ((FRAMES - 1) // FRAMES_A_CYCLE)
     began = 0.0
     while not running.done():
         taken = value("cyclecast_records_total", {"result": "ok"}) or 0
@@ -121,6 +124,6 @@ async def _service(settings: Settings) -> float:
             service.stop()
             await running
             return rate
-        await asyncio.sleep(0.002)
+        await asyncio.sleep(LOOK_S)
     await running
     raise RuntimeError("the service ended before its input did")

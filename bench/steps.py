@@ -33,7 +33,12 @@ def rows() -> Iterator[Row]:
 
         bare, ours = _best(_pass, blocks), _best(fold, blocks)
         yield Row(
-            f"state update, {type(steps).__name__}", "cell samples", "one pass over the readings", bare, ours, bar_rate=10e6
+            f"state update, {type(steps).__name__}",
+            "cell samples",
+            "one pass over the readings",
+            bare,
+            ours,
+            bar_rate=10e6,
         )
 
 

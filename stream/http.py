@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stream import telemetry
 from stream.board.app import Board
+from stream.errors import ConfigurationError
 from stream.health import Health, Report
 
 _GRACE_S = 2
@@ -31,7 +32,7 @@ _HEADERS = (
 )
 
 
-class HttpUnavailableError(OSError):
+class HttpUnavailableError(ConfigurationError):
     """The server cannot listen where it was told to; the message says what to change."""
 
 

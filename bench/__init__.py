@@ -1,1 +1,1 @@
-"""Speed, always as a ratio to something measured in the same run: these numbers travel between machines, seconds do not."""
+"""Speed, always as a ratio to something measured in the same run: ratios travel between machines, seconds do not."""

@@ -1,4 +1,4 @@
-"""The cell-state update alone: compiled kernels over pack frames of 96 cells, against a bare pass over the same readings."""
+"""The cell-state update alone: compiled kernels over pack frames of 96 cells, against a bare pass over the readings."""
 
 from __future__ import annotations
 

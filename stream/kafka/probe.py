@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError, for_code
 from aiokafka.protocol.produce import ProduceRequest
 
@@ -45,7 +46,7 @@ class Access(NamedTuple):
 async def topic_facts(settings: Settings, topic: str) -> TopicFacts:
     """Partitions, offsets and the newest record. Raises `Fatal` where the topic does not exist."""
     async with _consumer(settings) as consumer:
-        partitions = await _assign(consumer, topic)
+        partitions = await _assign(settings, consumer, topic)
         begins = await consumer.beginning_offsets(partitions)
         for partition, end in (await consumer.end_offsets(partitions)).items():
             # What a fetch says of the end counts: some brokers list an end before the last batch's.
@@ -64,7 +65,7 @@ async def topic_facts(settings: Settings, topic: str) -> TopicFacts:
 async def stored(settings: Settings, topic: str) -> AsyncIterator[list[Any]]:
     """All records that a topic holds now, poll by poll. Raises `Fatal` where it does not exist."""
     async with _consumer(settings) as consumer:
-        partitions = await _assign(consumer, topic)
+        partitions = await _assign(settings, consumer, topic)
         await consumer.seek_to_beginning(*partitions)
         while not all([await _at_end(consumer, partition) for partition in partitions]):
             for records in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
@@ -74,7 +75,7 @@ async def stored(settings: Settings, topic: str) -> AsyncIterator[list[Any]]:
 async def record_at(settings: Settings, topic: str, partition: int, offset: int) -> Any:
     """The record (``aiokafka.ConsumerRecord``) at an offset. Raises `Fatal` where there is none."""
     async with _consumer(settings) as consumer:
-        known = [each.partition for each in await _assign(consumer, topic)]
+        known = [each.partition for each in await _assign(settings, consumer, topic)]
         wanted = TopicPartition(topic, partition)
         if partition not in known:
             raise Fatal(f"{topic} has no partition {partition}; it has {len(known)}, from 0 on")
@@ -98,8 +99,8 @@ async def access(settings: Settings) -> Access:
     topics = settings.topics
     async with _consumer(settings, group=settings.kafka.group) as consumer, _producer(settings) as producer:
         wanted = (topics.telemetry, topics.predictions, topics.dead_letters)
-        visible = await consumer.topics()
-        partitions = {name: len(consumer.partitions_for_topic(name) or ()) for name in wanted if name in visible}
+        known = await partitions_by_topic(settings)
+        partitions = {name: len(known[name]) for name in wanted if name in known}
         read = {name: await _answer(_read(consumer, name)) for name in partitions}
         write = {name: await _answer(_write(producer, name)) for name in partitions}
         first = next(iter(partitions), None)
@@ -132,12 +133,29 @@ async def _producer(settings: Settings) -> AsyncIterator[Any]:
         await stopped(producer)
 
 
-async def _assign(consumer: Any, topic: str) -> list[TopicPartition]:
-    known: Collection[str] = await consumer.topics()
+async def partitions_by_topic(settings: Settings) -> dict[str, list[int]]:
+    """The topics that this process may see and their partitions. A consumer only knows those that it subscribed to."""
+    admin = await started(
+        lambda: AIOKafkaAdminClient(**connection(settings.kafka)), settings.kafka.bootstrap, _PATIENCE_S
+    )
+    try:
+        described = await admin.describe_topics()
+    finally:
+        await stopped(admin)
+    return {each["topic"]: sorted(part["partition"] for part in each["partitions"]) for each in described}
+
+
+async def partitions_of(settings: Settings, topic: str) -> list[TopicPartition]:
+    """The partitions of a topic. Raises `Fatal` where it does not exist."""
+    known = await partitions_by_topic(settings)
     if topic not in known:
         names = ", ".join(sorted(name for name in known if not name.startswith("__"))) or "none"
         raise Fatal(f"topic {topic} does not exist on this broker; it has {names}")
-    partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic))]
+    return [TopicPartition(topic, number) for number in known[topic]]
+
+
+async def _assign(settings: Settings, consumer: Any, topic: str) -> list[TopicPartition]:
+    partitions = await partitions_of(settings, topic)
     consumer.assign(partitions)
     return partitions
 

@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from stream.errors import Fatal
 from stream.kafka.client import connection, started, stopped
-from stream.kafka.probe import record_at
+from stream.kafka.probe import partitions_of, record_at
 from stream.kafka.sink import KafkaSink
 from stream.seams import Message
 from stream.settings import Settings
@@ -65,9 +64,7 @@ async def redrive_new(settings: Settings, reason: str | None = None) -> Redriven
     consumer = await started(make, settings.kafka.bootstrap, _PATIENCE_S)
     sent = again = omitted = 0
     try:
-        if topic not in await consumer.topics():
-            raise Fatal(f"topic {topic} does not exist on this broker: nothing was refused yet")
-        partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic))]
+        partitions = await partitions_of(settings, topic)
         consumer.assign(partitions)
         while not all([await _at_end(consumer, partition) for partition in partitions]):
             fetched = await consumer.getmany(timeout_ms=_POLL_MS)

@@ -62,10 +62,16 @@ def recording(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(params=["kafka", "embedded_broker"])
+def broker(request: pytest.FixtureRequest) -> KafkaNode | EmbeddedBroker:
+    """The real one, and the one that newcomers use."""
+    return request.getfixturevalue(request.param)
+
+
 @pytest.fixture
-def chosen(embedded_broker: EmbeddedBroker, topic: str, model: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def chosen(broker: KafkaNode | EmbeddedBroker, topic: str, model: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings with topics of their own, in the environment of this test."""
-    made = settings(embedded_broker.bootstrap, topic, model)
+    made = settings(broker.bootstrap, topic, model)
     for name in [name for name in os.environ if name.startswith("CYCLECAST_")]:
         monkeypatch.delenv(name)
     for name, value in as_environment(made).items():
@@ -216,10 +222,10 @@ def test_a_topic_that_is_not_there_is_told(cyclecast: CommandLine) -> None:
         assert "Traceback" not in ended.err
 
 
+@pytest.mark.parametrize("broker", ["kafka"], indirect=True)
 def test_workers_share_the_partitions_and_end_together(
-    kafka: KafkaNode, topic: str, model: Path, cyclecast: CommandLine, recording: Path, monkeypatch: pytest.MonkeyPatch
+    chosen: Settings, cyclecast: CommandLine, recording: Path
 ) -> None:
-    monkeypatch.setenv("CYCLECAST_KAFKA__BOOTSTRAP", kafka.bootstrap)
     cyclecast.invoke("replay", str(recording))
     command = [sys.executable, "-m", "cyclecast", "stream", "--workers", "2", "--until-idle", "4"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)

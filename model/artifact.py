@@ -18,7 +18,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from model.network import BatteryLifespanPredictor, Forecaster
-from model.schema import QUANTILES, Channel, Frozen, StepKind, Target
+from model.schema import QUANTILES, Channel, Frozen, SampleSteps, StepKind, Target
 
 SCHEMA_VERSION = 1
 MANIFEST, WEIGHTS, CARD = "manifest.json", "model.safetensors", "card.md"
@@ -35,11 +35,16 @@ class ArtifactError(Exception):
 
 
 class NetworkShape(Frozen):
-    """The dimensions of the network that do not follow from the rest of the manifest."""
+    """What of the network does not follow from the rest of the manifest.
+
+    ``skip``: the head also reads the last step. ``integrate``: of sample steps, the charge since the window's beginning
+    is one more input.
+    """
 
     hidden_dim: PositiveInt = 64
     num_layers: PositiveInt = 2
     skip: bool = False
+    integrate: bool = False
 
 
 class TargetScaling(Frozen):
@@ -131,8 +136,9 @@ class Artifact:
 
 def build(manifest: Manifest, dropout: float = 0.0) -> Forecaster:
     """The untrained module that a manifest describes; ``dropout`` concerns training alone."""
+    integral = _integral(manifest)
     network = BatteryLifespanPredictor(
-        len(manifest.channels) + 1,
+        len(manifest.channels) + 1 + bool(integral),
         manifest.network.hidden_dim,
         manifest.network.num_layers,
         len(manifest.targets),
@@ -148,7 +154,16 @@ def build(manifest: Manifest, dropout: float = 0.0) -> Forecaster:
         target_std=[target.std for target in manifest.target_scaling],
         log_target=[target.kind == "rul" for target in manifest.targets],
         offset=[target.offset for target in manifest.target_scaling],
+        integral=integral,
     )
+
+
+def _integral(manifest: Manifest) -> list[float]:
+    """Weight of each channel in a step's charge, in fifths of the nominal capacity; empty where none is asked for."""
+    steps = manifest.steps
+    if not (manifest.network.integrate and isinstance(steps, SampleSteps)):
+        return []
+    return [5 * steps.period_s / 3600 * (channel.name == "current_rate") for channel in steps.channels]
 
 
 def resolve(path_or_name: str | Path) -> Path:
@@ -165,7 +180,7 @@ def save(folder: Path, manifest: Manifest, tensors: Mapping[str, Tensor], card: 
     over) the files are replaced one by one, the manifest last: whoever reads in between is refused by the hash.
     """
     weights = save_tensors({name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)})
-    manifest = manifest.model_copy(update={"sha256": _content_hash(manifest, weights)})
+    manifest = manifest.model_copy(update={"sha256": _content_hash(manifest.model_dump(mode="json"), weights)})
     files = {
         WEIGHTS: weights,
         CARD: card.encode(),
@@ -189,14 +204,14 @@ def save(folder: Path, manifest: Manifest, tensors: Mapping[str, Tensor], card: 
 def load(path_or_name: str | Path) -> Artifact:
     """Reads an artifact; whatever does not fit raises `ArtifactError` and nothing is used."""
     folder = resolve(path_or_name)
-    manifest = read_manifest(folder)
+    manifest, content = _parsed(folder / MANIFEST)
     weights_path = folder / WEIGHTS
     weights = _read(weights_path)
     try:
         tensors = load_tensors(weights)
     except SafetensorError as error:
         raise ArtifactError(weights_path, "tensors", error, "a safetensors file", "copy the artifact again") from error
-    found_hash = _content_hash(manifest, weights)
+    found_hash = _content_hash(content, weights)
     if found_hash != manifest.sha256:
         do = "the files do not belong together or were edited: copy the artifact again, or retrain"
         raise ArtifactError(folder, "sha256", found_hash[:12], manifest.sha256[:12], do)
@@ -214,7 +229,11 @@ def load(path_or_name: str | Path) -> Artifact:
 
 def read_manifest(folder: Path) -> Manifest:
     """The validated manifest alone; the tensors are neither read nor checked."""
-    path = folder / MANIFEST
+    return _parsed(folder / MANIFEST)[0]
+
+
+def _parsed(path: Path) -> tuple[Manifest, dict[str, JsonValue]]:
+    """The manifest, and the JSON that it was read from."""
     try:
         content = json.loads(_read(path))
     except ValueError as error:
@@ -231,7 +250,7 @@ def read_manifest(folder: Path) -> Manifest:
         found = repr(first["input"])[:80]
         raise ArtifactError(path, field, found, first["msg"], "retrain, or copy the artifact again") from error
     _check_channels(path, manifest)
-    return manifest
+    return manifest, content
 
 
 def _check_channels(path: Path, manifest: Manifest) -> None:
@@ -248,8 +267,10 @@ def _check_channels(path: Path, manifest: Manifest) -> None:
             raise ArtifactError(path, f"channels.{index}", *show, do)
 
 
-def _content_hash(manifest: Manifest, weights: bytes) -> str:
-    canonical = json.dumps(manifest.model_dump(mode="json", exclude={"sha256"}), sort_keys=True, separators=(",", ":"))
+def _content_hash(manifest: Mapping[str, JsonValue], weights: bytes) -> str:
+    """Over the JSON as written, not as understood: a later version with new optional fields must find the same hash."""
+    stated = {key: value for key, value in manifest.items() if key != "sha256"}
+    canonical = json.dumps(stated, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(hashlib.sha256(weights).digest() + canonical.encode()).hexdigest()
 
 

@@ -215,7 +215,9 @@ class TrainingRun:
             targets=config.targets,
             target_scaling=fit_targets(windows, self._rows("train"), config.targets),
             eol_soh=config.eol_soh,
-            network=NetworkShape(hidden_dim=config.hidden, num_layers=config.layers, skip=config.skip),
+            network=NetworkShape(
+                hidden_dim=config.hidden, num_layers=config.layers, skip=config.skip, integrate=config.integrate
+            ),
             data=tuple(
                 CellData(
                     cell_id=cell.cell_id, role=self.roles[cell.cell_id], source=_short(cell.source), sha256=cell.sha256

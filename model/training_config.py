@@ -58,6 +58,7 @@ class Training(Frozen):
     hidden: PositiveInt = 64
     layers: PositiveInt = 2
     skip: bool = False
+    integrate: bool = False
     dropout: float = Field(default=0.0, ge=0, lt=1)
     epochs: PositiveInt = 200
     epoch_windows: NonNegativeInt = 0

@@ -25,15 +25,17 @@ def manifest_of(steps: SampleSteps | CycleSteps, **changes: object) -> Manifest:
             TargetScaling(mean=0.8, std=0.1, label_mean=0.8, offset=-9.0),
             TargetScaling(mean=4.0, std=1.0, label_mean=80.0),
         ),
-        "network": NetworkShape(hidden_dim=8, num_layers=2),
+        "network": NetworkShape(hidden_dim=8),
     }
     return Manifest.model_validate(fields | changes)
 
 
-def small_artifact(steps: SampleSteps | CycleSteps | None = None, seed: int = 0) -> Artifact:
+def small_artifact(
+    steps: SampleSteps | CycleSteps | None = None, seed: int = 0, network: NetworkShape | None = None
+) -> Artifact:
     """Random weights."""
     torch.manual_seed(seed)
-    manifest = manifest_of(steps or CycleSteps(window=12))
+    manifest = manifest_of(steps or CycleSteps(window=12), network=network or NetworkShape(hidden_dim=8))
     return Artifact(manifest, build(manifest).requires_grad_(False).eval())
 
 

@@ -10,6 +10,7 @@ import torch
 from model import artifact as artifacts
 from model.artifact import CARD, MANIFEST, WEIGHTS, ArtifactError, load, resolve, save
 from model.schema import CycleSteps, SampleSteps
+from model.training_config import load_config
 from tests.small_model import manifest_of, random_windows, small_artifact
 
 
@@ -48,6 +49,25 @@ def test_the_same_content_has_the_same_hash_and_any_other_another(tmp_path: Path
     ]
     assert hashes[0] == hashes[1]
     assert len(set(hashes)) == 3
+
+
+def test_an_artifact_without_a_later_versions_optional_field_still_loads(folder: Path) -> None:
+    content = json.loads((folder / MANIFEST).read_text())
+    del content["seed"]
+    content["sha256"] = artifacts._content_hash(content, (folder / WEIGHTS).read_bytes())
+    (folder / MANIFEST).write_text(json.dumps(content))
+    assert load(folder).manifest.seed == 0
+
+
+@pytest.mark.parametrize("name", artifacts.BUILT_IN)
+def test_built_in_models_load_and_say_what_they_were_trained_on(name: str) -> None:
+    manifest = load(name).manifest
+    assert manifest.name == manifest.steps.kind == name
+    config = load_config(resolve(name).with_suffix(".toml"))
+    assert (manifest.steps, manifest.targets, manifest.eol_soh) == (config.steps, config.targets, config.eol_soh)
+    held_out = {cell.cell_id for cell in manifest.data if cell.role == "test"}
+    assert {"B0005", "B0006", "B0007", "LFP-1/0", "NMC-1/0"} <= held_out
+    assert manifest.metrics["test"]
 
 
 def test_saving_over_an_artifact_leaves_the_new_one_whole(folder: Path) -> None:

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from model import export as exporting
+from model.artifact import NetworkShape
 from model.export import ExportError, Form, export
+from model.schema import SampleSteps
 from tests.small_model import random_windows, small_artifact
 
 
@@ -19,7 +21,8 @@ def test_an_exported_file_answers_like_the_model(tmp_path: Path, form: Form) -> 
     if form == "onnx":
         for package in ("onnx", "onnxscript", "onnxruntime"):
             pytest.importorskip(package, reason="the export extra is not installed")
-    artifact = small_artifact()
+    steps = SampleSteps(window=12)
+    artifact = small_artifact(steps, network=NetworkShape(hidden_dim=8, skip=True, integrate=True))
     out = tmp_path / "edge" / f"model.{form}"
     assert export(artifact, form, out) <= exporting.TOLERANCE
     assert [item.name for item in out.parent.iterdir()] == [out.name]

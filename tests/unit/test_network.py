@@ -5,9 +5,9 @@ import inspect
 import pytest
 import torch
 
-from model.artifact import build
+from model.artifact import NetworkShape, build
 from model.network import BatteryLifespanPredictor
-from model.schema import CycleSteps
+from model.schema import CycleSteps, SampleSteps
 from tests.small_model import manifest_of, random_windows, small_artifact
 
 
@@ -83,3 +83,15 @@ def test_scaled_windows_are_zero_where_unknown_and_say_which_steps_exist() -> No
     assert scaled[0, 1, 4] == pytest.approx(2, abs=1e-5)
     assert scaled[0, 1, :-1].abs().sum() == pytest.approx(2, abs=1e-5)
     assert (scaled[0, 2, :-1] == 8).all()
+
+
+def test_an_integrating_forecaster_also_sees_the_charge_since_the_windows_beginning() -> None:
+    steps = SampleSteps(period_s=360, window=4)
+    manifest = manifest_of(steps, network=NetworkShape(hidden_dim=8, integrate=True))
+    forecaster = build(manifest)
+    windows = torch.tensor([[[3.3, 1.0, 25.0], [3.3, -0.5, 25.0], [3.3, torch.nan, 25.0], [3.3, 2.0, torch.nan]]])
+    scaled = forecaster.scaled(windows)
+    assert scaled.shape == (1, 4, 5)
+    torch.testing.assert_close(scaled[0, :, 4], 5 * torch.tensor([0.1, 0.05, 0.05, 0.25]))
+    assert forecaster(windows).shape == (1, 3, 3)
+    assert build(manifest_of(steps)).scaled(windows).shape == (1, 4, 4)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import typer
 
 from cyclecast.backtesting import errors_table
 from cyclecast.commands.output import console, table
 from cyclecast.demo_status import Progress
-from model.artifact import read_manifest, resolve
+from model.artifact import Manifest, read_manifest, resolve
 from model.recording import Recording
 from replay.prediction_table import prediction_table
 from replay.scoring import metrics
@@ -40,6 +42,20 @@ def true_soh(recordings: Sequence[Recording]) -> Callable[[Prediction], float | 
     return soh
 
 
+def unseen_cells(predictions: pa.Table, manifest: Manifest) -> tuple[pa.Table, str]:
+    """The predictions to judge a model by: those of cells that took no part in its making; and what to say of it."""
+    took_part = [cell.cell_id for cell in manifest.data if cell.role != "test"]
+    cells = set(predictions["cell_id"].to_pylist())
+    unseen = cells.difference(took_part)
+    if not unseen:
+        return predictions, "beware: the model was made with all of these cells, so these errors flatter it."
+    kept = predictions.filter(pc.is_in(predictions["cell_id"], pa.array(sorted(unseen))))
+    others = len(cells) - len(unseen)
+    return kept, f"on the {len(unseen)} cells that the model never saw" + (
+        f"; the other {others} took part in its making." if others else "."
+    )
+
+
 def show_summary(settings: Settings, recordings: list[Recording], values: list[bytes], progress: Progress) -> None:
     """Prints the summary tables."""
     out = console()
@@ -56,9 +72,10 @@ def show_summary(settings: Settings, recordings: list[Recording], values: list[b
         typer.echo("no prediction arrived")
         return
     manifest = read_manifest(resolve(settings.model.path))
-    found = metrics(prediction_table(values, recordings, manifest), manifest)
+    unseen, about = unseen_cells(prediction_table(values, recordings, manifest), manifest)
     out.print()
-    out.print(errors_table(found))
+    out.print(errors_table(metrics(unseen, manifest)))
+    out.print(about)
     out.print(_ABOUT_BASELINES)
     out.print()
     out.print(_weakest(progress, true_soh(recordings)))

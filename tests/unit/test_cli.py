@@ -17,6 +17,7 @@ from tests.command_line import CommandLine
 
 COMMANDS = (
     "demo",
+    "board",
     "broker",
     "train",
     "stream",

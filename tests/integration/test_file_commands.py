@@ -1,0 +1,95 @@
+"""The commands that need no broker: train, inspect, backtest, export."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from model.artifact import load, save
+from tests.command_line import CommandLine
+from tests.conftest import ROOT
+from tests.small_model import random_windows, small_artifact
+
+SAMPLE = ROOT / "replay" / "samples" / "LFP-1.parquet"
+QUICK = """
+epochs = 2
+epoch_windows = 256
+hidden = 8
+layers = 1
+"""
+
+
+@pytest.fixture
+def cyclecast(capsys: pytest.CaptureFixture[str]) -> CommandLine:
+    return CommandLine(capsys)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    small = small_artifact()
+    save(tmp_path / "model", small.manifest, small.forecaster.network.state_dict(), "card")
+    return tmp_path / "model"
+
+
+def test_train_writes_an_artifact_that_inspect_shows(cyclecast: CommandLine, tmp_path: Path) -> None:
+    config = tmp_path / "quick.toml"
+    config.write_text(QUICK)
+    out = tmp_path / "trained"
+    trained = cyclecast.invoke("train", str(SAMPLE), "--out", str(out), "--config", str(config), "--device", "cpu")
+    assert trained.code == 0, trained.err
+    assert [line.split()[:2] for line in trained.out.splitlines()[:2]] == [["epoch", "0"], ["epoch", "1"]]
+    assert load(out).model_id in trained.out
+    inspected = cyclecast.invoke("inspect", str(out), "--json")
+    assert json.loads(inspected.out)["sha256"] == load(out).manifest.sha256
+    assert "charge_time [h]" in cyclecast.invoke("inspect", str(out)).out
+
+
+def test_inspect_counts_what_a_recording_holds(cyclecast: CommandLine) -> None:
+    facts = json.loads(cyclecast.invoke("inspect", str(SAMPLE), "--json").out)
+    table = pq.read_table(SAMPLE)
+    assert facts["pack_id"] == "LFP-1"
+    assert facts["frames"] == table.num_rows
+    assert facts["cells"] == len(table["voltage_v"][0].as_py())
+    assert facts["cycles"] == len(table["cycle"].unique())
+    assert facts["nan_voltage"] == 0
+    truth = pq.read_table(SAMPLE.with_name("LFP-1.truth.parquet"))
+    assert facts["truth"]["measured"] == truth.num_rows
+    assert "LFP-1 (pack)" in cyclecast.invoke("inspect", str(SAMPLE)).out
+
+
+def test_inspect_refuses_an_artifact_that_was_edited(cyclecast: CommandLine, model: Path) -> None:
+    manifest = model / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"eol_soh": 0.8', '"eol_soh": 0.7'))
+    ended = cyclecast.invoke("inspect", str(model))
+    assert ended.code == 1
+    assert "sha256" in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_backtest_prints_what_it_writes(cyclecast: CommandLine, tmp_path: Path, model: Path) -> None:
+    out = tmp_path / "report"
+    command = ("backtest", str(SAMPLE), "--model", str(model), "--out", str(out))
+    ended = cyclecast.invoke(*command, "--json")
+    assert ended.code == 0, ended.err
+    found = json.loads(ended.out)
+    assert found == json.loads((out / "metrics.json").read_text())
+    assert found["predictions"] == pq.read_table(out / "predictions.parquet").num_rows > 0
+    assert (out / "report.html").stat().st_size > 0
+    shown = cyclecast.invoke(*command).out
+    assert f"{found['predictions']:,} predictions" in shown
+    assert f"{found['targets']['soh']['mae']:.4g}" in shown
+
+
+def test_an_exported_file_answers_as_the_model_does(cyclecast: CommandLine, tmp_path: Path, model: Path) -> None:
+    out = tmp_path / "edge.pt2"
+    ended = cyclecast.invoke("export", str(model), "--to", "pt2", "--out", str(out))
+    assert ended.code == 0, ended.err
+    artifact = load(model)
+    assert artifact.model_id in ended.out
+    windows = torch.from_numpy(random_windows(artifact.manifest, 5))
+    with torch.inference_mode():
+        torch.testing.assert_close(torch.export.load(out).module()(windows), artifact.forecaster(windows))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 
@@ -25,6 +26,7 @@ log = structlog.get_logger()
 
 LOOP_BUDGET_S = 60.0
 MODEL_BUDGET_S = 60.0
+GC_THRESHOLD = (100_000, 50, 100)  # records are acyclic and many: by default a tenth of the time would go to looking
 SWITCH_INTERVAL_S = (
     0.0005  # the model's thread asks for the interpreter many times a batch; 5 ms each would be its cost
 )
@@ -99,6 +101,9 @@ class Service:
             clock=self.clock,
             on_model_turn=lambda: self.health.beat("model"),
         )
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLD)
         log.info("streaming", model=artifact.model_id, bootstrap=settings.kafka.bootstrap, group=settings.kafka.group)
         watch = asyncio.create_task(self._end_when_idle(source))
         try:

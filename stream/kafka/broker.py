@@ -44,7 +44,7 @@ _MISSING = (
 )
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
-# Runs first in the child, without site-packages: asks the kernel to end it with its parent, then becomes the broker.
+# Runs first in the child, without site-packages: asks the kernel to end it with its parent, then becomes the command.
 # A hook between fork and exec would do the same, but is unsafe in a process with threads.
 _SHIM = """
 import ctypes, os, signal, sys
@@ -53,7 +53,7 @@ if sys.platform == "linux":
     ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         sys.exit("the parent is gone")
-os.execv(command[0], command)
+os.execvp(command[0], command)
 """
 
 
@@ -164,7 +164,7 @@ class EmbeddedBroker:
         broker = [binary, "broker", "--listener-url", url, "--advertised-listener-url", url]
         broker += ["--storage-engine", "memory://tansu/"]
         self._process = subprocess.Popen(  # noqa: S603 - the binary of the installed package, fixed arguments
-            [sys.executable, "-IS", "-c", _SHIM, str(os.getpid()), *broker],
+            bound_to_this_process(broker),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -196,6 +196,11 @@ class EmbeddedBroker:
     async def _said(self, what: str) -> str:
         await self.stop()
         return f"{what}; its log ends:\n{self.log_tail}" if self._log else f"{what}; it wrote nothing"
+
+
+def bound_to_this_process(command: list[str]) -> list[str]:
+    """The command line that runs ``command`` as a child which ends when the thread that starts it does (Linux)."""
+    return [sys.executable, "-IS", "-c", _SHIM, str(os.getpid()), *command]
 
 
 async def speaks_kafka(host: str, port: int, timeout_s: float = 1.0) -> bool:

@@ -18,7 +18,7 @@ from typing import Self
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from stream.kafka.broker import speaks_kafka
+from stream.kafka.broker import bound_to_this_process, speaks_kafka
 
 HOST = "127.0.0.1"
 POM = Path(__file__).with_name("pom.xml")
@@ -138,7 +138,7 @@ class KafkaNode:
                     properties.unlink()
                     raise RuntimeError(f"Kafka's storage could not be formatted:\n{self.output}")
             self._process = subprocess.Popen(
-                [*java, "kafka.Kafka", str(properties)],
+                bound_to_this_process([*java, "kafka.Kafka", str(properties)]),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

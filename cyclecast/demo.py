@@ -25,7 +25,8 @@ from replay.replayer import Counts, Replayer
 from stream.assembly import warm_kernels
 from stream.board.app import Board
 from stream.clock import SystemClock
-from stream.http import HttpServer, service_app
+from stream.errors import ConfigurationError
+from stream.http import HttpServer, HttpUnavailableError, service_app
 from stream.kafka.broker import EmbeddedBroker
 from stream.kafka.sink import KafkaSink
 from stream.kafka.subscribe import subscribe
@@ -103,7 +104,12 @@ class Demo:
         board = Board(service.health, self.clock, truth=true_soh(self.recordings))
         app = service_app(service.telemetry, service.health, board)
         server = HttpServer(app, self.settings.http.host, self.board_port, board)
-        await stack.enter_async_context(server)
+        try:
+            await stack.enter_async_context(server)
+        except HttpUnavailableError as error:
+            raise ConfigurationError(
+                f"--port = {self.board_port}: {error}; or leave the board out: --no-board"
+            ) from None
         status.say(f"live board at {server.url}")
         return board
 

@@ -70,6 +70,7 @@ async def run_replay(settings: Settings, plan: Plan, *, as_json: bool) -> None:
         shift_ms=position.shift_ms if position else shift_ms,
         skip=position.acknowledged if position else 0,
     )
+    kept = _is_kept(journal)
     await ensure(settings, wanted(settings)[:1], _PATIENCE_S)
     sink = await KafkaSink.start(settings, _PATIENCE_S)
     progress = Progress(
@@ -95,18 +96,30 @@ async def run_replay(settings: Settings, plan: Plan, *, as_json: bool) -> None:
         speed=plan.speed,
         clock=clock,
         progress=moved,
-        journal=journal,
+        journal=journal if kept else None,
     )
     try:
         with progress:
             counts = await replayer.run()
     except asyncio.CancelledError:
         _show(settings, replayer.counts, feed, as_json=as_json)
-        typer.echo("interrupted; the same command with --resume sends the rest", err=True)
+        typer.echo("interrupted" + ("; the same command with --resume sends the rest" if kept else ""), err=True)
         raise
     finally:
         await sink.stop()
     _show(settings, counts, feed, as_json=as_json)
+
+
+def _is_kept(journal: Journal) -> bool:
+    """Whether positions can be written where they belong; a replay goes on without, and says so."""
+    try:
+        journal.path.parent.mkdir(parents=True, exist_ok=True)
+        writable = os.access(journal.path.parent, os.W_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        typer.echo(f"{journal.path.parent} is not writable: --resume will not be possible (XDG_STATE_HOME)", err=True)
+    return writable
 
 
 def _show(settings: Settings, counts: Counts, feed: Feed, *, as_json: bool) -> None:

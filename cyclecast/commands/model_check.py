@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from stream.errors import ConfigurationError
@@ -20,18 +21,24 @@ def known_artifact(path: str, key: str) -> None:
         )
 
 
+def usable_device(device: str, key: str) -> None:
+    """Raises `ConfigurationError` where ``device`` is not one, or is a GPU that is not there."""
+    if re.fullmatch(r"auto|cpu|cuda(:\d+)?", device) is None:
+        raise ConfigurationError(f"{key} = {device!r}: give auto, cpu, cuda, or cuda:N")
+    if device.startswith("cuda"):
+        import torch
+
+        index = int(device.partition(":")[2] or 0)
+        if index >= torch.cuda.device_count():
+            raise ConfigurationError(f"{key} = {device!r}: torch finds no such GPU; `cyclecast doctor` says why")
+
+
 def usable_model(settings: ModelSettings) -> None:
     """Raises `ConfigurationError` where the artifact, the device or the precision cannot be had on this machine."""
     known_artifact(settings.path, "model.path")
-    if settings.device == "cpu":
-        on_cuda = False
-    elif settings.device == "cuda" or settings.precision == "fp16":
+    usable_device(settings.device, "model.device")
+    if settings.precision == "fp16" and settings.device != "cuda":
         import torch
 
-        on_cuda = torch.cuda.is_available()
-    else:
-        return
-    if settings.device == "cuda" and not on_cuda:
-        raise ConfigurationError("model.device = 'cuda': torch finds no CUDA device; `cyclecast doctor` says why")
-    if settings.precision == "fp16" and not on_cuda:
-        raise ConfigurationError("model.precision = 'fp16' needs a CUDA device; on a CPU use auto, fp32 or bf16")
+        if settings.device == "cpu" or not torch.cuda.is_available():
+            raise ConfigurationError("model.precision = 'fp16' needs a CUDA device; on a CPU use auto, fp32 or bf16")

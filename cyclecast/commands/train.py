@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cyclecast.commands.model_check import usable_device
 from cyclecast.commands.options import Recordings
 from stream.errors import ConfigurationError
 
@@ -41,6 +42,7 @@ def train(
       cyclecast train lab/ fleet/ --out runs/lfp --config lfp.toml --device cuda
       torchrun --nproc-per-node 4 -m cyclecast train recordings/ --out runs/big
     """
+    usable_device(device, "--device")
     from model.training_config import Training, TrainingConfigError, load_config
 
     try:

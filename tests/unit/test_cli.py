@@ -80,6 +80,8 @@ def test_version_is_that_of_the_package(cyclecast: CommandLine) -> None:
         ("train {samples}", "--out"),
         ("train /nowhere --out x", "/nowhere"),
         ("train {samples} --out x --config {wrong}", "nonsense"),
+        ("train {samples} --out x --device gpu", "--device = 'gpu'"),
+        ("train {samples} --out x --device cuda:99", "--device = 'cuda:99'"),
         ("stream --workers 0", "--workers"),
         ("stream --bootstrap nowhere", "kafka.bootstrap = 'nowhere'"),
         ("stream --config {wrong}", "nonsense is not a setting"),

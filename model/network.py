@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 CLIP = 8.0  # standardised inputs beyond this say no more than "far outside what training saw"
+MEMORY = 200
 MAX_LOG = 14.0  # a million cycles; keeps ``expm1`` finite whatever the input
 
 
@@ -41,6 +42,20 @@ class BatteryLifespanPredictor(nn.Module):
         self.lstm = nn.LSTM(input_dim, hidden_dim, num_layers, batch_first=True, dropout=between_layers)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(hidden_dim + input_dim * skip, output_dim * quantiles)
+        self._remember(hidden_dim)
+
+    @torch.no_grad()
+    def _remember(self, hidden_dim: int) -> None:
+        """Starts the gates with memories of all lengths up to ``MEMORY`` steps (Tallec and Ollivier 2018): as torch
+        draws them they forget half at every step, and nothing is learned from the far end of a window.
+        """
+        for name, bias in self.lstm.named_parameters():
+            if name.startswith("bias_ih"):  # [input, forget, cell, output] gates of hidden_dim each
+                lengths = torch.empty(hidden_dim).uniform_(1, MEMORY - 1)
+                bias[hidden_dim : 2 * hidden_dim] = lengths.log()
+                bias[:hidden_dim] = -lengths.log()
+            elif name.startswith("bias_hh"):
+                bias.zero_()
 
     def forward(self, steps: Tensor) -> Tensor:  # steps: [n, L, input_dim], newest last
         """Quantiles of each target, from the LSTM's hidden state at the newest step."""

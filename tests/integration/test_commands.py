@@ -21,7 +21,7 @@ from model.artifact import save
 from model.schema import CycleSteps
 from stream.errors import Fatal
 from stream.kafka.broker import EmbeddedBroker
-from stream.kafka.probe import stored
+from stream.kafka.probe import partitions_by_topic, stored
 from stream.kafka.topics import ensure, wanted
 from stream.settings import Settings
 from tests.command_line import CommandLine
@@ -85,6 +85,14 @@ def cyclecast(
 ) -> CommandLine:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     return CommandLine(capsys)
+
+
+async def _create_topics(chosen: Settings) -> None:
+    """Creates them, and waits until the broker lists them too."""
+    topics = wanted(chosen)
+    await ensure(chosen, topics)
+    while not {topic.name for topic in topics} <= (await partitions_by_topic(chosen)).keys():
+        await asyncio.sleep(0.05)
 
 
 async def _send(chosen: Settings, *values: bytes, headers: tuple[tuple[str, bytes], ...] = ()) -> None:
@@ -153,7 +161,7 @@ def test_what_is_replayed_is_predicted_and_read(cyclecast: CommandLine, chosen: 
 
 def test_a_dead_letter_goes_back_once_and_stays_when_it_fails_again(cyclecast: CommandLine, chosen: Settings) -> None:
     topics = chosen.topics
-    asyncio.run(ensure(chosen, wanted(chosen)))
+    asyncio.run(_create_topics(chosen))
     asyncio.run(_send(chosen, NOT_JSON, TOO_HIGH))
     asyncio.run(_send(chosen, AGAIN, headers=(("redriven", b"1"),)))  # as an earlier redrive sends it
     assert cyclecast.invoke("stream", "--until-idle", "1").code == 0
@@ -197,7 +205,7 @@ def test_doctor_on_a_broker_writes_nothing(cyclecast: CommandLine, chosen: Setti
     assert before[chosen.topics.telemetry]["status"] == "warn"
     assert "cyclecast stream" in before[chosen.topics.telemetry]["do"]
 
-    asyncio.run(ensure(chosen, wanted(chosen)))
+    asyncio.run(_create_topics(chosen))
     asyncio.run(_send(chosen, b"x"))
     ended = cyclecast.invoke("doctor", "--json")
     checks = {check["name"]: check for check in json.loads(ended.out)}

@@ -1,4 +1,4 @@
-"""Real recordings through real Kafka, by the commands that a user types, held against the backtest and the recordings."""
+"""Real recordings through real Kafka, by the commands that a user types, held against backtest and recording."""
 
 from __future__ import annotations
 

@@ -237,11 +237,13 @@ async def test_slow_model_holds_the_source_back(tmp_path):
 
 async def test_offsets_wait_for_acknowledgement(tmp_path):
     model, manifest = predictor(tmp_path / "a", CYCLES)
-    acknowledge = asyncio.Event()
+    acknowledge, enough = asyncio.Event(), asyncio.Event()
 
     class Withholding(MemorySink):
         async def send(self, messages: Sequence[Message]) -> Awaitable[None]:
             await super().send(messages)
+            if len(predictions(self)) >= 12:
+                enough.set()
             return self._wait()
 
         async def _wait(self) -> None:
@@ -252,9 +254,8 @@ async def test_offsets_wait_for_acknowledgement(tmp_path):
     settings = Settings(commit={"interval_ms": 5})
     pipeline = assemble(source, sink, model, manifest, settings, telemetry=Telemetry(), clock=SystemClock())
     running = asyncio.create_task(pipeline.run())
-    while len(predictions(sink)) < 12:
-        await asyncio.sleep(0.01)
-    await asyncio.sleep(0.05)
+    await enough.wait()
+    await asyncio.sleep(0.05)  # several commit intervals
     first = min(found["source"]["offset"] for found in predictions(sink))
     assert source.committed.get(partition, 0) <= first
     acknowledge.set()

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from model.block import LATE_INPUT, MASKED_INPUT, FrameBlock
-from model.ring import copy_window, grown
+from model.block import LATE_INPUT, MASKED_INPUT
+from model.ring import copy_window
 from model.schema import CycleSteps
-from model.windows import WindowBatch
+from model.state import StepState
 
 # One row a cell. Charges in Ah, energies in Wh, times in s; integrals run from the last close to the last sample.
 CYCLE_ROW = np.dtype(
@@ -89,52 +89,27 @@ class CycleRule(NamedTuple):
     nominal_ah: float
 
 
-class CycleStepState:
-    """The cycle accumulators and step rings of any number of cells."""
-
-    def __init__(self, steps: CycleSteps, slots: int = 0) -> None:
-        self.steps = steps
-        self.counts = np.zeros(4, np.int64)
-        self.slots = 0
-        self.arrays = CycleArrays(
-            rows=np.zeros(0, CYCLE_ROW),
-            bins=np.zeros((0, 2, steps.bins), np.float32),
-            reference_bins=np.zeros((0, 2, steps.bins), np.float32),
-            reference_bins_count=np.zeros((0, 2, steps.bins), np.uint8),
-            reference_sum=np.zeros((0, REFERENCES), np.float32),
-            reference_count=np.zeros((0, REFERENCES), np.uint8),
-            ring=np.zeros((0, steps.window, len(steps.channels)), np.float32),
-        )
-        self._rule = CycleRule(
-            CLOSE_ON[steps.close_on],
-            steps.max_gap_s,
-            steps.min_depth,
-            steps.bin_low_v,
-            steps.bin_width_v,
-            steps.reference_cycles,
-            steps.nominal_capacity_ah,
-        )
-        self.reserve(slots)
-
-    def reserve(self, slots: int) -> None:
-        """Makes room for ``slots`` cells; new ones have seen nothing."""
-        held = len(self.arrays.rows)
-        if slots > held:
-            larger: list[Any] = [grown(array, slots) for array in self.arrays]
-            self.arrays = CycleArrays(*larger)
-            self.arrays.rows["t_ms"][held:] = -1
-            self.arrays.rows["cycle"][held:] = -1
-        self.slots = max(slots, self.slots)
-
-    def update(
-        self, block: FrameBlock, cursor: NDArray[np.int64], out: WindowBatch, filled: int, *, emit: bool = True
-    ) -> int:
-        """Folds frames in from ``cursor`` (``new_cursor()``) until the block or the room in ``out`` ends.
-
-        Advances ``cursor`` in place and returns how many windows of ``out`` are filled. ``emit=False`` rebuilds state
-        without making windows due.
-        """
-        return int(_update(block, cursor, out, filled, emit, self.arrays, self.counts, self._rule))
+def new_cycle_state(steps: CycleSteps) -> StepState:
+    """An empty state of cycle steps."""
+    arrays = CycleArrays(
+        rows=np.zeros(0, CYCLE_ROW),
+        bins=np.zeros((0, 2, steps.bins), np.float32),
+        reference_bins=np.zeros((0, 2, steps.bins), np.float32),
+        reference_bins_count=np.zeros((0, 2, steps.bins), np.uint8),
+        reference_sum=np.zeros((0, REFERENCES), np.float32),
+        reference_count=np.zeros((0, REFERENCES), np.uint8),
+        ring=np.zeros((0, steps.window, len(steps.channels)), np.float32),
+    )
+    rule = CycleRule(
+        CLOSE_ON[steps.close_on],
+        steps.max_gap_s,
+        steps.min_depth,
+        steps.bin_low_v,
+        steps.bin_width_v,
+        steps.reference_cycles,
+        steps.nominal_capacity_ah,
+    )
+    return StepState(steps, arrays, rule, _update)
 
 
 @njit(cache=True, nogil=True)

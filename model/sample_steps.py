@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from model.block import LATE_INPUT, MASKED_INPUT, FrameBlock
-from model.ring import copy_window, grown
+from model.block import LATE_INPUT, MASKED_INPUT
+from model.ring import copy_window
 from model.schema import SampleSteps
-from model.windows import WindowBatch
+from model.state import StepState
 
 # One row a cell: the open grid point's sums, and how far the ring has come.
 SAMPLE_ROW = np.dtype(
@@ -50,40 +50,13 @@ class SampleRule(NamedTuple):
     nominal_ah: float
 
 
-class SampleStepState:
-    """The open grid points and step rings of any number of cells."""
-
-    def __init__(self, steps: SampleSteps, slots: int = 0) -> None:
-        self.steps = steps
-        self.counts = np.zeros(4, np.int64)
-        self.slots = 0
-        self.arrays = SampleArrays(
-            np.zeros(0, SAMPLE_ROW), np.zeros((0, steps.window, len(steps.channels)), np.float32)
-        )
-        self._rule = SampleRule(
-            round(steps.period_s * 1000), round(steps.max_gap_s * 1000), steps.stride, steps.nominal_capacity_ah
-        )
-        self.reserve(slots)
-
-    def reserve(self, slots: int) -> None:
-        """Makes room for ``slots`` cells; new ones have seen nothing."""
-        held = len(self.arrays.rows)
-        if slots > held:
-            larger: list[Any] = [grown(array, slots) for array in self.arrays]
-            self.arrays = SampleArrays(*larger)
-            self.arrays.rows["t_ms"][held:] = -1
-            self.arrays.rows["cycle"][held:] = -1
-        self.slots = max(slots, self.slots)
-
-    def update(
-        self, block: FrameBlock, cursor: NDArray[np.int64], out: WindowBatch, filled: int, *, emit: bool = True
-    ) -> int:
-        """Folds frames in from ``cursor`` (``new_cursor()``) until the block or the room in ``out`` ends.
-
-        Advances ``cursor`` in place and returns how many windows of ``out`` are filled. ``emit=False`` rebuilds state
-        without making windows due.
-        """
-        return int(_update(block, cursor, out, filled, emit, self.arrays, self.counts, self._rule))
+def new_sample_state(steps: SampleSteps) -> StepState:
+    """An empty state of sample steps."""
+    arrays = SampleArrays(np.zeros(0, SAMPLE_ROW), np.zeros((0, steps.window, len(steps.channels)), np.float32))
+    rule = SampleRule(
+        round(steps.period_s * 1000), round(steps.max_gap_s * 1000), steps.stride, steps.nominal_capacity_ah
+    )
+    return StepState(steps, arrays, rule, _update)
 
 
 @njit(cache=True, nogil=True)

@@ -197,6 +197,30 @@ async def test_records_deleted_before_they_were_read_are_counted_and_said(kafka,
     assert [entry["records"] for entry in lost] == [100]
 
 
+async def test_records_deleted_before_a_running_service_are_counted_and_it_goes_on(kafka, topic, model, telemetry):
+    given = settings(kafka.bootstrap, topic, model)
+    given = given.model_copy(update={"topics": given.topics.model_copy(update={"partitions": 1})})
+    await produce(given, telemetry[:1200])
+    async with StreamProcess(given) as service:
+        await until_predicted(given, 24)
+        await asyncio.sleep(1)
+        service.send(signal.SIGSTOP)
+        await produce(given, telemetry[1200:1260])  # may still answer the fetch that was on its way
+        await produce(given, telemetry[1260:2400])
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+        await admin.start()
+        await admin.delete_records({TopicPartition(given.topics.telemetry, 0): RecordsToDelete(before_offset=2300)})
+        await admin.close()
+        service.send(signal.SIGCONT)
+        await service.said("deleted before they were read")
+        await produce(given, telemetry[2400:])
+        async with asyncio.timeout(60):
+            while max(told["source"]["offset"] for told in await predictions(given)) < 3600:
+                await asyncio.sleep(0.2)
+        service.send(signal.SIGTERM)
+        assert await service.ended() == 0, service.log
+
+
 async def test_group_that_stands_beyond_the_log_is_an_error_and_no_silent_jump(kafka, topic, model, telemetry):
     given = settings(kafka.bootstrap, topic, model)
     await produce(given, telemetry[:60])

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
     Field,
     FilePath,
     PositiveInt,
@@ -21,6 +20,9 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, TomlConfigSettingsSource
+from pydantic_settings import PydanticBaseSettingsSource as Source
+from pydantic_settings import SettingsConfigDict as Config
 
 from model.schema import Frozen
 from stream.errors import ConfigurationError
@@ -139,8 +141,10 @@ class HttpSettings(Frozen):
     port: Port = 8601
 
 
-class Settings(Frozen):
+class Settings(BaseSettings):
     """All settings of one process. ``app`` is the prefix of the state topic and of transactional ids."""
+
+    model_config = Config(frozen=True, extra="forbid", env_prefix=ENV_PREFIX, env_nested_delimiter="__")
 
     app: AppName = "cyclecast"
     kafka: KafkaSettings = KafkaSettings()
@@ -151,6 +155,11 @@ class Settings(Frozen):
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
     http: HttpSettings = HttpSettings()
+
+    @classmethod
+    def settings_customise_sources(cls, *_: Any, **sources: Any) -> tuple[Source, ...]:
+        """The constructor takes what it is given and nothing else: only `load` reads the layers."""
+        return (sources["init_settings"],)
 
     @classmethod
     def load(
@@ -164,28 +173,33 @@ class Settings(Frozen):
         ``env``: the environment variables, of which those named ``CYCLECAST_*`` count. ``overrides``: dotted key to
         value, as flags give them. Raises `ConfigurationError` naming key, value, origin and reason.
         """
-        given: dict[str, _Given] = {}
-        given.update(_from_toml(config) if config is not None else {})
-        given.update(_from_environment(env or {}))
-        given.update({key: _Given(value, "flag") for key, value in (overrides or {}).items()})
-        for key, entry in given.items():
+        file = _file(config)
+        variables = _variables(env or {})
+        flags = overrides or {}
+        origins = dict.fromkeys(_flat(file.toml_data), str(config))
+        origins |= {key: f"environment variable {environment_name(key)}" for key in variables}
+        origins |= dict.fromkeys(flags, "flag")
+        for key, origin in origins.items():
             if key not in KEYS:
-                raise ConfigurationError(f"{entry.origin}: {key} is not a setting{_nearest(key)}")
+                raise ConfigurationError(f"{origin}: {key} is not a setting{_nearest(key)}")
+        environment = EnvSettingsSource(Settings)
+        # It has taken this process's variables; what counts are those that were given, names in small letters.
+        environment.env_vars = {environment_name(key).lower(): value for key, value in variables.items()}
+        given = [InitSettingsSource(Settings, _nested(key, value)) for key, value in flags.items()]
+
+        class Layered(Settings):
+            @classmethod
+            def settings_customise_sources(cls, *_: Any, **__: Any) -> tuple[Source, ...]:
+                return (*given, environment, file)
+
         try:
-            return cls.model_validate(_nested(given))
+            # Of this class, not of Layered: what is loaded compares and pickles like what is constructed.
+            return cls(**dict(Layered()))
         except ValidationError as error:
-            raise ConfigurationError(_explain(error.errors(include_url=False)[0], given)) from None
+            raise ConfigurationError(_explain(error.errors(include_url=False)[0], origins)) from None
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """A value and where it came from."""
-
-    value: object
-    origin: str
-
-
-def setting_keys(model: type[Frozen] = Settings, prefix: str = "") -> Iterator[str]:
+def setting_keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
     """Every dotted key that can be set, in order."""
     for name, field in model.model_fields.items():
         kind = field.annotation
@@ -204,41 +218,39 @@ KEYS = tuple(setting_keys())
 _SECRETS = frozenset({"kafka.security.password"})
 
 
-def _from_toml(path: Path) -> dict[str, _Given]:
+def _file(path: Path | None) -> TomlConfigSettingsSource:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        # The source passes over what is not a file; a name that was given has to be one.
+        if path is not None and path.stat() and not path.is_file():
+            raise ConfigurationError(f"--config {path}: not a regular file")
+        return TomlConfigSettingsSource(Settings, path)
     except OSError as error:
         raise ConfigurationError(f"--config {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # of TOML or of UTF-8
         raise ConfigurationError(f"--config {path}: not TOML: {error}") from None
-    return {key: _Given(value, str(path)) for key, value in _flat(content)}
 
 
-def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
+def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     for name, value in content.items():
         key = f"{prefix}{name}"
         if isinstance(value, dict) and key not in KEYS and (value or _is_section(key)):
             yield from _flat(value, f"{key}.")
         else:
-            yield key, value
+            yield key
 
 
 def _is_section(key: str) -> bool:
     return any(known.startswith(f"{key}.") for known in KEYS)
 
 
-def _from_environment(env: Mapping[str, str]) -> dict[str, _Given]:
-    given = {}
-    for name, value in env.items():
-        if not name.startswith(ENV_PREFIX) or name in NOT_SETTINGS:
-            continue
-        key = name[len(ENV_PREFIX) :].lower().replace("__", ".")
-        if environment_name(key) != name or key not in KEYS:
-            near = _near(key.replace("_", "."))
+def _variables(env: Mapping[str, str]) -> dict[str, str]:
+    known = {environment_name(key): key for key in KEYS}
+    for name in env:
+        if name.startswith(ENV_PREFIX) and name not in NOT_SETTINGS and name not in known:
+            near = _near(name.removeprefix(ENV_PREFIX).lower().replace("_", "."))
             hint = f"; did you mean {environment_name(near)}?" if near else ""
             raise ConfigurationError(f"environment variable {name} is not a setting{hint}")
-        given[key] = _Given(value, f"environment variable {name}")
-    return given
+    return {key: env[name] for name, key in known.items() if name in env}
 
 
 def _near(key: str) -> str | None:
@@ -262,23 +274,17 @@ def _nearest(key: str) -> str:
     return f"; did you mean {near}?" if near else ""
 
 
-def _nested(given: Mapping[str, _Given]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
-    for key, entry in given.items():
-        *sections, name = key.split(".")
-        place = nested
-        for section in sections:
-            place = place.setdefault(section, {})
-        place[name] = entry.value
-    return nested
+def _nested(key: str, value: object) -> dict[str, Any]:
+    first, _, rest = key.partition(".")
+    return {first: _nested(rest, value) if rest else value}
 
 
-def _explain(error: ErrorDetails, given: Mapping[str, _Given]) -> str:
+def _explain(error: ErrorDetails, origins: Mapping[str, str]) -> str:
     key = ".".join(str(part) for part in error["loc"])
     reason = error["msg"].removeprefix("Value error, ")
-    if key not in given:
+    if key not in origins:
         # A rule about several keys at once: the reason names them all.
-        origins = sorted({entry.origin for name, entry in given.items() if name.startswith(key)})
-        return f"{reason} (from {', '.join(origins)})"
-    shown = "(hidden)" if key in _SECRETS else repr(given[key].value)
-    return f"{key} = {shown} from {given[key].origin}: {reason[:1].lower()}{reason[1:]}"
+        several = sorted({origin for name, origin in origins.items() if name.startswith(key)})
+        return f"{reason} (from {', '.join(several)})"
+    shown = "(hidden)" if key in _SECRETS else repr(error["input"])
+    return f"{key} = {shown} from {origins[key]}: {reason[:1].lower()}{reason[1:]}"

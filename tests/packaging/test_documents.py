@@ -33,7 +33,7 @@ CONTRACT = {
     "doctor",
 }
 TARGETS = {"setup", "demo", "test", "lint", "chaos", "bench", "accuracy", "samples", "image", "docs"}
-IMPORTED_AS = {"prometheus-client": "prometheus_client"}
+IMPORTED_AS = {"prometheus-client": "prometheus_client", "pydantic-settings": "pydantic_settings"}
 
 
 def _said(document: Path) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,27 @@ def test_a_wrong_variable_is_told_by_its_name(name: str, value: str, said: str) 
 
 def test_variables_of_others_and_of_the_tests_are_left_alone() -> None:
     assert Settings.load(None, {"KAFKA_BOOTSTRAP": "a:1", "CYCLECAST_DATA": "/data", "CYCLE": "1"}) == Settings()
+
+
+def test_only_load_reads_the_layers_and_only_those_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CYCLECAST_APP", "of-the-environment")
+    monkeypatch.setenv("CYCLECAST_KAFKA__GROUP", "of-the-environment")
+    monkeypatch.setenv("CYCLECAST_UNKNOWN", "x")
+    for pure in (Settings(), Settings.model_validate({}), Settings.load()):
+        assert (pure.app, pure.kafka.group) == ("cyclecast", "cyclecast")
+    assert Settings(kafka={"bootstrap": "a:1"}).kafka.group == "cyclecast"
+
+
+def test_what_is_loaded_is_what_could_have_been_constructed() -> None:
+    loaded = Settings.load(None, {"CYCLECAST_APP": "mine"}, {"batch.max_windows": 3})
+    assert type(loaded) is Settings
+    assert loaded == Settings(app="mine", batch={"max_windows": 3})
+    assert pickle.loads(pickle.dumps(loaded)) == loaded
+
+
+def test_what_is_no_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=f"--config {tmp_path}: not a regular file"):
+        Settings.load(tmp_path)
 
 
 def test_a_missing_file_is_told() -> None:

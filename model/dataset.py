@@ -25,6 +25,10 @@ _BATCH = 512
 Steps = NDArray[np.float32]
 
 
+class DatasetError(ValueError):
+    """Recordings that cannot make one data set; the message says what to change."""
+
+
 class _Rows(NamedTuple):
     """Columns of a `WindowSet`, for one cell."""
 
@@ -173,7 +177,7 @@ class _Builder:
         sha256 = fingerprint(recording)
         for cell, cell_id in enumerate(cell_ids_of(recording)):
             if any(cell_id == known.cell_id for known in self._cells):
-                raise ValueError(f"cell {cell_id} ({recording.source}) comes twice: give each recording its own name")
+                raise DatasetError(f"cell {cell_id} ({recording.source}) comes twice: give each recording its own name")
             mine = slot == cell
             count = np.minimum(length[mine], self._new_steps)
             shown = np.arange(self._new_steps) >= self._new_steps - count[:, None]

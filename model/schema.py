@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 QUANTILES = (0.05, 0.5, 0.95)
 
@@ -52,10 +52,18 @@ class SampleSteps(Frozen):
 
     kind: Literal["sample"] = "sample"
     period_s: PositiveFloat = 10.0
-    max_gap_s: PositiveFloat = 300.0
+    max_gap_s: PositiveFloat = 120.0
     window: PositiveInt = 200
     stride: PositiveInt = 50
     nominal_capacity_ah: PositiveFloat = 1.0
+
+    @model_validator(mode="after")
+    def _bridged_gap_fits_a_stride(self) -> Self:
+        # The kernel counts on a sample making at most two windows due.
+        if self.max_gap_s > self.stride * self.period_s:
+            longest_s = self.stride * self.period_s
+            raise ValueError(f"max_gap_s = {self.max_gap_s} is longer than stride * period_s = {longest_s}")
+        return self
 
     @property
     def channels(self) -> tuple[Channel, ...]:

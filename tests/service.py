@@ -143,14 +143,14 @@ async def predictions(settings: Settings) -> list[dict[str, Any]]:
     return [json.loads(record.value) for record in await consumed(settings, settings.topics.predictions)]
 
 
-async def until_predicted(settings: Settings, least: int, timeout_s: float = 60) -> None:
-    """Waits until at least so many predictions are published."""
+async def until_predicted(settings: Settings, least: int = 1, *, from_offset: int = 0, timeout_s: float = 60) -> None:
+    """Waits until at least so many predictions are published that records from ``from_offset`` on made due."""
     count = 0
     async with asyncio.timeout(timeout_s):
         stream = subscribe(settings, settings.topics.predictions, "earliest")
         try:
             async for polled in stream:
-                count += len(polled)
+                count += sum(json.loads(record.value)["source"]["offset"] >= from_offset for record in polled)
                 if count >= least:
                     return
         finally:

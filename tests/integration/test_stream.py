@@ -214,9 +214,7 @@ async def test_records_deleted_before_a_running_service_are_counted_and_it_goes_
         service.send(signal.SIGCONT)
         await service.said("deleted before they were read")
         await produce(given, telemetry[2400:])
-        async with asyncio.timeout(60):
-            while max(told["source"]["offset"] for told in await predictions(given)) < 3600:
-                await asyncio.sleep(0.2)
+        await until_predicted(given, from_offset=3600)
         service.send(signal.SIGTERM)
         assert await service.ended() == 0, service.log
 

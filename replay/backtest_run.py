@@ -18,6 +18,7 @@ from replay.fleet import Member
 from replay.prediction_table import prediction_table
 from stream.assembly import assemble, warm_kernels
 from stream.clock import SystemClock
+from stream.delivery import AtLeastOnce
 from stream.memory import MemorySink, MemorySource
 from stream.seams import Partition, Record
 from stream.settings import Settings
@@ -73,8 +74,10 @@ def run_pipeline(assigned: Sequence[Assigned], settings: Settings, progress: Cal
     source = MemorySource(
         {Partition(topic, partition): _records(recording, progress) for partition, recording in assigned}
     )
-    sink, telemetry = MemorySink(), Telemetry()
-    pipeline = assemble(source, sink, predictor, artifact.manifest, settings, telemetry=telemetry, clock=SystemClock())
+    sink, telemetry, clock = MemorySink(), Telemetry(), SystemClock()
+    interval_s = settings.commit.interval_ms / 1000
+    outlet = AtLeastOnce(sink, source.commit, interval_s=interval_s, telemetry=telemetry, clock=clock)
+    pipeline = assemble(source, outlet, predictor, artifact.manifest, settings, telemetry=telemetry, clock=clock)
     asyncio.run(pipeline.run())
     recordings = [recording for _, recording in assigned]
     letters = Counter(

@@ -12,10 +12,11 @@ from stream.batcher import Batcher
 from stream.cells import columns
 from stream.clock import Clock
 from stream.codec import Codec
+from stream.delivery import Outlet
 from stream.pipeline import Pipeline
 from stream.publisher import Publisher
 from stream.runner import Model, ModelRunner
-from stream.seams import Sink, Source
+from stream.seams import Source
 from stream.settings import Settings
 from stream.telemetry import Telemetry
 
@@ -25,7 +26,7 @@ BATCHES = 3
 
 def assemble(
     source: Source,
-    sink: Sink,
+    outlet: Outlet,
     model: Model,
     manifest: Manifest,
     settings: Settings,
@@ -41,7 +42,7 @@ def assemble(
     batches = [Batch(WindowBatch.empty(capacity, manifest.window, channels)) for _ in range(BATCHES)]
     return Pipeline(
         source,
-        sink,
+        outlet,
         codec=codec,
         steps=manifest.steps,
         batcher=Batcher(batches, settings.batch.deadline_ms / 1000),
@@ -57,7 +58,6 @@ def assemble(
         ),
         telemetry=telemetry,
         clock=clock,
-        commit_interval_s=settings.commit.interval_ms / 1000,
         future_tolerance_s=settings.limits.future_tolerance_s,
     )
 

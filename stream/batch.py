@@ -17,8 +17,7 @@ from stream.seams import Partition
 class Segment(NamedTuple):
     """Windows ``start`` to ``stop`` of a batch: they came from one polled batch of one partition.
 
-    offset: int64 [f], of the frames of its block; ``WindowBatch.frame`` indexes it. received_ms: when its last record
-    reached the broker.
+    offset: int64 [f], of the frames of its block; ``WindowBatch.frame`` indexes it.
     """
 
     partition: Partition
@@ -27,7 +26,6 @@ class Segment(NamedTuple):
     offset: NDArray[np.int64]
     start: int
     stop: int
-    received_ms: int
 
 
 @dataclass(slots=True)

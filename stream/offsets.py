@@ -1,30 +1,38 @@
-"""Which prefix of each partition may be committed: everything before it is published and acknowledged."""
+"""What of each partition is worked off: the prefix whose results are all there, and may go out together."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from stream.seams import Partition
+from stream.seams import Message, Partition
 
 
 class Ticket:
-    """A polled batch on its way: it is done when its records are read and every result of them is acknowledged."""
+    """A polled batch on its way: done when its records are read and every window that they made due is predicted.
 
-    __slots__ = ("next_offset", "pending")
+    ``messages`` are its results; they go out together with ``next_offset``, the input that they work off.
+    """
 
-    def __init__(self, next_offset: int) -> None:
+    __slots__ = ("messages", "next_offset", "pending", "predictions", "received_ms")
+
+    def __init__(self, next_offset: int, received_ms: int = 0) -> None:
         self.next_offset = next_offset
+        self.received_ms = received_ms
+        self.messages: list[Message] = []
         self.pending = 1
+        self.predictions = 0
 
-    def add(self, results: int) -> None:
-        """``results`` more acknowledgements to wait for."""
-        self.pending += results
+    def add(self, windows: int) -> None:
+        """``windows`` more to wait for."""
+        self.pending += windows
+        self.predictions += windows
 
-    def done(self, results: int = 1) -> None:
-        """``results`` acknowledgements arrived, or, once a ticket, its records are read."""
+    def done(self, messages: Sequence[Message] = (), results: int = 1) -> None:
+        """``results`` windows are predicted, or, once a ticket, its records are read; this is what came of it."""
+        self.messages += messages
         self.pending -= results
-        assert self.pending >= 0, "more acknowledgements than results"
+        assert self.pending >= 0, "more results than windows"
 
 
 class Offsets:
@@ -33,18 +41,18 @@ class Offsets:
     def __init__(self) -> None:
         self._tickets: dict[Partition, deque[Ticket]] = {}
 
-    def begin(self, partition: Partition, next_offset: int) -> Ticket:
-        """A ticket for records that end before ``next_offset``."""
-        ticket = Ticket(next_offset)
+    def begin(self, partition: Partition, next_offset: int, received_ms: int = 0) -> Ticket:
+        """A ticket for records that end before ``next_offset``, the last of which arrived at ``received_ms``."""
+        ticket = Ticket(next_offset, received_ms)
         self._tickets.setdefault(partition, deque()).append(ticket)
         return ticket
 
-    def take(self) -> dict[Partition, int]:
-        """The next offset to read of every partition that moved on since the last call."""
-        moved: dict[Partition, int] = {}
+    def take(self) -> dict[Partition, list[Ticket]]:
+        """The tickets that are done, of every partition that moved on, up to the first that is not."""
+        moved: dict[Partition, list[Ticket]] = {}
         for partition, tickets in self._tickets.items():
             while tickets and not tickets[0].pending:
-                moved[partition] = tickets.popleft().next_offset
+                moved.setdefault(partition, []).append(tickets.popleft())
         return moved
 
     def busy(self, partitions: Iterable[Partition] | None = None) -> bool:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.schema import CycleSteps, SampleSteps
 from model.steps import DUPLICATE, LATE, MASKED, new_cursor
+from stream import faults
 from stream.batch import Batch, Segment
 from stream.batcher import Batcher
 from stream.cells import Cells
 from stream.clock import Clock
 from stream.codec import Codec
+from stream.delivery import Outlet
 from stream.offsets import Offsets, Ticket
 from stream.publisher import Publisher
 from stream.refusal import Refusal
 from stream.runner import ModelRunner
-from stream.seams import Partition, Polled, Sink, Source
+from stream.seams import Partition, Polled, Source
 from stream.telemetry import Telemetry
 
 
@@ -29,7 +31,7 @@ class Pipeline:
     def __init__(
         self,
         source: Source,
-        sink: Sink,
+        outlet: Outlet,
         *,
         codec: Codec,
         steps: SampleSteps | CycleSteps,
@@ -38,11 +40,10 @@ class Pipeline:
         publisher: Publisher,
         telemetry: Telemetry,
         clock: Clock,
-        commit_interval_s: float,
         future_tolerance_s: float,
     ) -> None:
         self.source = source
-        self.sink = sink
+        self.outlet = outlet
         self.codec = codec
         self.steps = steps
         self.batcher = batcher
@@ -50,11 +51,11 @@ class Pipeline:
         self.publisher = publisher
         self.telemetry = telemetry
         self.clock = clock
-        self.commit_interval_s = commit_interval_s
         self.future_tolerance_s = future_tolerance_s
         self.offsets = Offsets()
         self.cells: dict[Partition, Cells] = {}
         self._moved = asyncio.Event()
+        self._in_order = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
@@ -62,16 +63,14 @@ class Pipeline:
         self.runner.start()
         try:
             async with asyncio.TaskGroup() as tasks:
-                publishing = tasks.create_task(self._publish(tasks))
-                committing = tasks.create_task(self._commit_regularly())
+                background = [tasks.create_task(self._predicted()), tasks.create_task(self.outlet.run())]
                 async for polled in self.source.poll(self):
                     if polled is not None:
                         await self._feed(polled)
                     self._fire()
                 await self._settled()
-                publishing.cancel()
-                committing.cancel()
-            await self.source.commit(self.offsets.take())
+                for task in background:
+                    task.cancel()
         finally:
             await self.runner.stop()
 
@@ -81,7 +80,7 @@ class Pipeline:
         cells = self._cells_of(partition)
         cells.next_offset = None
         end = records[-1].offset + 1
-        ticket = Ticket(end) if replayed else self.offsets.begin(partition, end)
+        ticket = Ticket(end) if replayed else self.offsets.begin(partition, end, records[-1].timestamp_ms)
 
         frames, index, refused = self.codec.decode(records)
         offset = np.array([records[position].offset for position in index], np.int64)
@@ -96,55 +95,39 @@ class Pipeline:
             start = batch.filled
             stop = cells.update(admitted, cursor, batch.windows, start, emit=not replayed)
             ticket.add(stop - start)
-            segment = Segment(partition, cells, ticket, admitted.offset, start, stop, records[-1].timestamp_ms)
+            segment = Segment(partition, cells, ticket, admitted.offset, start, stop)
             self.batcher.add(segment, self.clock.monotonic_s())
 
-        if not replayed:
-            await self._refuse(polled, refused)
-            self._count(len(records), refused, cells.state.counts - counts)
         cells.next_offset = end
-        ticket.done()
-        self._moved.set()
+        faults.reach("replayed" if replayed else "fed")
+        if not replayed:
+            letters = [(records[refusal.position], refusal) for refusal in sorted(refused)]
+            ticket.done(self.publisher.dead_letters(partition, letters))
+            self._count(len(records), refused, cells.state.counts - counts)
+            await self._hand_over()
 
-    async def _publish(self, tasks: asyncio.TaskGroup) -> None:
-        """Takes batches back from the model, in order, and sends their predictions."""
+    async def _predicted(self) -> None:
+        """Takes batches back from the model, in order, and adds their predictions to the tickets that wait for them."""
         while True:
             batch, quantiles, error, seconds = await self.runner.results.get()
+            faults.reach("predicted")
             self.batcher.predicted()
             self.telemetry.predict_seconds.observe(seconds)
             self._fire()
             if error is not None or quantiles is None:
                 raise RuntimeError("the model failed on a batch of windows") from error
             messages = self.publisher.predictions(batch, quantiles)
-            owed = list(batch.segments)
+            for segment in batch.segments:
+                segment.ticket.done(messages[segment.start : segment.stop], segment.stop - segment.start)
             self.batcher.give_back(batch)
-            self._moved.set()
-            acknowledged = await self.sink.send(messages)
-            tasks.create_task(self._settle(acknowledged, owed))
+            await self._hand_over()
 
-    async def _settle(self, acknowledged: Awaitable[None], owed: Sequence[Segment]) -> None:
-        await acknowledged
-        now_ms = self.clock.time_ms()
-        for segment in owed:
-            segment.ticket.done(segment.stop - segment.start)
-            self.telemetry.predictions.inc(segment.stop - segment.start)
-            self.telemetry.end_to_end_seconds.observe(max(now_ms - segment.received_ms, 0) / 1000)
+    async def _hand_over(self) -> None:
+        """Gives the outlet what is worked off: results together with the offset up to which nothing is left to do."""
         self._moved.set()
-
-    async def _refuse(self, polled: Polled, refused: Sequence[Refusal]) -> None:
-        """Dead letters are waited for: they are rare, and nothing may be committed past one that is not safe."""
-        if not refused:
-            return
-        letters = [(polled.records[refusal.position], refusal) for refusal in sorted(refused)]
-        await (await self.sink.send(self.publisher.dead_letters(polled.partition, letters)))
-        for refusal in refused:
-            self.telemetry.dead_letters.labels(refusal.reason.value).inc()
-
-    async def _commit_regularly(self) -> None:
-        while True:
-            await asyncio.sleep(self.commit_interval_s)
-            if moved := self.offsets.take():
-                await self.source.commit(moved)
+        async with self._in_order:
+            for partition, tickets in self.offsets.take().items():
+                await self.outlet.publish(partition, tickets)
 
     async def _room(self) -> Batch:
         """The open batch; waits while all batches are on their way, and with it the source waits."""
@@ -173,22 +156,30 @@ class Pipeline:
         self._fire()
 
     async def _settled(self, partitions: Collection[Partition] | None = None) -> None:
-        """Waits until all results (of the partitions, if named) are acknowledged."""
+        """Waits until all results (of the partitions, if named) are published and committed."""
         while self.offsets.busy(partitions):
             self._fire(draining=True)
             self._moved.clear()
             await self._moved.wait()
+        await self._hand_over()
+        await self.outlet.flush(partitions)
 
     def held(self, partition: Partition) -> int | None:
         """The next offset that the partition's state waits for; none where there is no state."""
         cells = self.cells.get(partition)
         return None if cells is None else cells.next_offset
 
+    async def acquire(self, partition: Partition) -> None:
+        """From now on only this process publishes for the partition."""
+        await self.outlet.open(partition)
+
     async def release(self, partitions: Collection[Partition]) -> None:
         """Publishes and commits what is on its way; the state stays, in case the partition comes back."""
-        await self._settled(partitions)
-        await self.source.commit(self.offsets.take())
-        self.offsets.forget(partitions)
+        try:
+            await self._settled(partitions)
+        finally:
+            self.offsets.forget(partitions)
+            await self.outlet.close(partitions)
 
     def discard(self, partitions: Collection[Partition]) -> None:
         """Drops the partitions' state and the results that are still on their way."""
@@ -208,6 +199,8 @@ class Pipeline:
     def _count(self, records: int, refused: Sequence[Refusal], samples: NDArray[np.int64]) -> None:
         self.telemetry.records.labels("ok").inc(records - len(refused))
         self.telemetry.records.labels("refused").inc(len(refused))
+        for refusal in refused:
+            self.telemetry.dead_letters.labels(refusal.reason.value).inc()
         self.telemetry.late_records.inc(int(samples[LATE]))
         self.telemetry.duplicate_records.inc(int(samples[DUPLICATE]))
         self.telemetry.masked_samples.inc(int(samples[MASKED]))

@@ -58,6 +58,9 @@ class Holder(Protocol):
     def held(self, partition: Partition) -> int | None:
         """The next offset that the partition's state waits for; none where there is no state."""
 
+    async def acquire(self, partition: Partition) -> None:
+        """From now on only this process publishes for the partition; after it, its committed offset is final."""
+
     async def release(self, partitions: Collection[Partition]) -> None:
         """Publishes and commits what is on its way; the state stays, in case the partition comes back."""
 

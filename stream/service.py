@@ -14,11 +14,13 @@ from model.artifact import load
 from model.predictor import Predictor
 from stream.assembly import assemble, warm_kernels
 from stream.clock import SystemClock
+from stream.delivery import AtLeastOnce, Outlet
 from stream.health import Health
 from stream.http import HttpServer, service_app
 from stream.kafka.sink import KafkaSink
 from stream.kafka.source import KafkaSource
 from stream.kafka.topics import ensure, wanted
+from stream.kafka.transactions import ExactlyOnce, has_transactions
 from stream.settings import Settings
 from stream.telemetry import Telemetry
 
@@ -85,15 +87,28 @@ class Service:
         self.health.meet("model", f"{artifact.model_id} warm on {predictor.device} in {predictor.precision}")
 
         await ensure(settings, wanted(settings))
-        sink = await KafkaSink.start(settings)
+        transactions = await has_transactions(settings)
+        sink = None if transactions else await KafkaSink.start(settings)
         self.health.expect("loop", LOOP_BUDGET_S)
         source = self._source = await KafkaSource.start(settings, self.telemetry, self.health, self.clock)
         self.health.meet("broker", settings.kafka.bootstrap)
-        self.health.meet("delivery", "at-least-once")
+        delivery = "exactly-once" if transactions else "at-least-once"
+        self.health.meet("delivery", delivery)
         self.health.expect("model", MODEL_BUDGET_S)
+        outlet: Outlet = (
+            ExactlyOnce(settings, self.telemetry, self.clock)
+            if sink is None
+            else AtLeastOnce(
+                sink,
+                source.commit,
+                interval_s=settings.commit.interval_ms / 1000,
+                telemetry=self.telemetry,
+                clock=self.clock,
+            )
+        )
         pipeline = assemble(
             source,
-            sink,
+            outlet,
             predictor,
             artifact.manifest,
             settings,
@@ -104,7 +119,7 @@ class Service:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLD)
-        log.info("streaming", model=artifact.model_id, bootstrap=settings.kafka.bootstrap, group=settings.kafka.group)
+        log.info("streaming", model=artifact.model_id, group=settings.kafka.group, delivery=delivery)
         watch = asyncio.create_task(self._end_when_idle(source))
         try:
             await pipeline.run()
@@ -113,7 +128,8 @@ class Service:
         finally:
             watch.cancel()
             await source.stop()
-            await sink.stop()
+            if sink is not None:
+                await sink.stop()
 
     async def _end_when_idle(self, source: KafkaSource) -> None:
         while self.until_idle_s is not None:

@@ -29,7 +29,7 @@ from stream.errors import ConfigurationError
 
 ENV_PREFIX = "CYCLECAST_"
 # Read by the tests and benchmarks (where a browser and the recorded data lie); no settings of the service.
-NOT_SETTINGS = frozenset({"CYCLECAST_CHROMIUM", "CYCLECAST_DATA"})
+NOT_SETTINGS = frozenset({"CYCLECAST_FAULT", "CYCLECAST_CHROMIUM", "CYCLECAST_DATA"})
 
 _ADDRESS = re.compile(r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})$")
 
@@ -74,6 +74,7 @@ class KafkaSettings(Frozen):
 
     bootstrap: Bootstrap = "127.0.0.1:9092"
     group: str = Field(default="cyclecast", min_length=1, max_length=249)
+    session_timeout_ms: int = Field(default=10_000, ge=1000)
     security: SecuritySettings = SecuritySettings()
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from stream import faults
 from stream.kafka.sink import KafkaSink
 from stream.kafka.subscribe import subscribe
 from stream.kafka.topics import ensure, wanted
@@ -55,9 +56,10 @@ def as_environment(settings: Settings) -> dict[str, str]:
 class StreamProcess:
     """``cyclecast stream`` with the given settings; ``async with`` ends it if the test did not."""
 
-    def __init__(self, settings: Settings, *arguments: str) -> None:
+    def __init__(self, settings: Settings, *arguments: str, fault: str | None = None) -> None:
         self.settings = settings
         self.arguments = arguments
+        self.fault = fault
         self.log = ""
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -71,7 +73,11 @@ class StreamProcess:
             "stream",
             *self.arguments,
             cwd=ROOT,
-            env={**environment, **as_environment(self.settings)},
+            env={
+                **environment,
+                **as_environment(self.settings),
+                **({faults.VARIABLE: self.fault} if self.fault else {}),
+            },
             stderr=asyncio.subprocess.PIPE,
         )
         self._reading = asyncio.create_task(self._read())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeVar
 
 import structlog
@@ -16,6 +18,7 @@ from stream.settings import KafkaSettings
 log = structlog.get_logger()
 
 RETRY_S = 1.0
+STOP_S = 10.0
 
 
 class Client(Protocol):
@@ -77,9 +80,21 @@ async def started(make: Callable[[], Started], bootstrap: str, patience_s: float
 
 
 async def stopped(client: Any) -> None:
-    """Ends a client, whatever state it is in."""
+    """Ends a client, whatever state it and its broker are in."""
     end = getattr(client, "stop", None) or client.close
     try:
-        await end()
-    except KafkaError as error:
-        log.warning("a client did not end cleanly", error=str(error))
+        async with asyncio.timeout(STOP_S):
+            await end()
+    except (KafkaError, TimeoutError) as error:
+        log.warning("a client did not end cleanly", error=repr(error))
+
+
+@contextlib.contextmanager
+def quiet_sender() -> Iterator[None]:
+    """The client logs a broker's refusal as an error of its own; here it is an answer."""
+    logger = logging.getLogger("aiokafka.producer.sender")
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = False

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, Self
 
 import structlog
@@ -13,23 +11,12 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, UnknownError, UnsupportedVersionError
 
 from stream.errors import Fatal
-from stream.kafka.client import connection, started, stopped
+from stream.kafka.client import connection, quiet_sender, started, stopped
 from stream.kafka.topics import DEAD_LETTER_BYTES
 from stream.seams import Message
 from stream.settings import Settings
 
 log = structlog.get_logger()
-
-
-@contextlib.contextmanager
-def _quiet_sender() -> Iterator[None]:
-    """The client logs a broker's refusal as an error of its own; here it is an answer."""
-    logger = logging.getLogger("aiokafka.producer.sender")
-    logger.disabled = True
-    try:
-        yield
-    finally:
-        logger.disabled = False
 
 
 class KafkaSink:
@@ -58,7 +45,7 @@ class KafkaSink:
 
         bootstrap = settings.kafka.bootstrap
         try:
-            with _quiet_sender():
+            with quiet_sender():
                 return cls(await started(lambda: make(idempotent=True), bootstrap, patience_s), idempotent=True)
         except (UnknownError, UnsupportedVersionError):
             log.warning("the broker knows no idempotent producers: a retried send may come twice", bootstrap=bootstrap)

@@ -15,6 +15,7 @@ from aiokafka.errors import (
     OffsetOutOfRangeError,
 )
 
+from stream import faults
 from stream.clock import Clock
 from stream.errors import Fatal
 from stream.health import Health
@@ -72,6 +73,9 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
                 group_id=settings.kafka.group,
                 enable_auto_commit=False,
                 auto_offset_reset="none",
+                isolation_level="read_committed",
+                session_timeout_ms=settings.kafka.session_timeout_ms,
+                heartbeat_interval_ms=settings.kafka.session_timeout_ms // 4,
                 max_partition_fetch_bytes=FETCH_BYTES,
                 fetch_max_bytes=16 * FETCH_BYTES,
             )
@@ -174,11 +178,13 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
         for partition in sorted(assigned):
             if self._assigned is None:  # else the group moved on meanwhile
                 await self._open_one(holder, partition)
+        faults.reach("assigned")
         self._last_record_s = self._clock.monotonic_s()
         self._report_restored()
 
     async def _open_one(self, holder: Holder, partition: Partition) -> None:
         """Finds where the partition's state stands, and reads on from there."""
+        await holder.acquire(partition)
         tp = TopicPartition(*partition)
         committed = await self._consumer.committed(tp)
         beginning = (await self._consumer.beginning_offsets([tp]))[tp]

@@ -16,6 +16,7 @@ from model.schema import CycleSteps, SampleSteps
 from model.steps import new_state
 from stream.assembly import BATCHES, assemble
 from stream.clock import SystemClock
+from stream.delivery import AtLeastOnce
 from stream.memory import MemorySink, MemorySource
 from stream.seams import Message, Partition, Record
 from stream.settings import Settings
@@ -38,17 +39,15 @@ def partitions(count: int, packs: int = 2, frames: int = 200, cells: int = 3) ->
 async def run(steps, model, manifest, inputs, sink=None, settings=None, poll_records=100, telemetry=None):
     source = MemorySource(inputs, poll_records)
     sink = sink or MemorySink()
-    pipeline = assemble(
-        source,
-        sink,
-        model,
-        manifest,
-        settings or Settings(),
-        telemetry=telemetry or Telemetry(),
-        clock=SystemClock(),
-    )
-    await pipeline.run()
+    await flow(source, sink, model, manifest, settings or Settings(), telemetry or Telemetry()).run()
     return source, sink
+
+
+def flow(source, sink, model, manifest, settings, telemetry):
+    clock = SystemClock()
+    interval_s = settings.commit.interval_ms / 1000
+    outlet = AtLeastOnce(sink, source.commit, interval_s=interval_s, telemetry=telemetry, clock=clock)
+    return assemble(source, outlet, model, manifest, settings, telemetry=telemetry, clock=clock)
 
 
 def predictions(sink: MemorySink) -> list[dict[str, Any]]:
@@ -181,9 +180,7 @@ async def test_failing_model_ends_the_stream_and_nothing_unpublished_is_committe
 
     inputs = partitions(1)
     source = MemorySource(inputs, 1000)
-    pipeline = assemble(
-        source, MemorySink(), Failing(), manifest, Settings(), telemetry=Telemetry(), clock=SystemClock()
-    )
+    pipeline = flow(source, MemorySink(), Failing(), manifest, Settings(), Telemetry())
     with pytest.raises(ExceptionGroup) as raised:
         await pipeline.run()
     assert raised.group_contains(RuntimeError, match="model failed")
@@ -224,7 +221,7 @@ async def test_slow_model_holds_the_source_back(tmp_path):
     source = MemorySource({Partition("bms.telemetry", 0): counted(given)}, poll_records=40)
     sink = MemorySink()
     settings = Settings(batch={"max_windows": windows})
-    pipeline = assemble(source, sink, Slow(), manifest, settings, telemetry=Telemetry(), clock=SystemClock())
+    pipeline = flow(source, sink, Slow(), manifest, settings, Telemetry())
     running = asyncio.create_task(pipeline.run())
     await asyncio.sleep(0.3)
     # Each cycle of 40 frames makes three windows due: the batches that exist bound what was read.
@@ -252,7 +249,7 @@ async def test_offsets_wait_for_acknowledgement(tmp_path):
     partition = Partition("bms.telemetry", 0)
     source, sink = MemorySource({partition: records(["P0"], 200, 3)}, 20), Withholding()
     settings = Settings(commit={"interval_ms": 5})
-    pipeline = assemble(source, sink, model, manifest, settings, telemetry=Telemetry(), clock=SystemClock())
+    pipeline = flow(source, sink, model, manifest, settings, Telemetry())
     running = asyncio.create_task(pipeline.run())
     await enough.wait()
     await asyncio.sleep(0.05)  # several commit intervals

@@ -6,9 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.offsets import Offsets
-from stream.seams import Partition
+from stream.seams import Message, Partition
 
+MESSAGE = Message("t", None, b"")
 PARTITIONS = [Partition("t", 0), Partition("t", 1)]
+
+
+def taken(offsets: Offsets) -> dict[Partition, int]:
+    """How far each partition moved; every ticket brings as many messages as it made windows due."""
+    moved = offsets.take()
+    for tickets in moved.values():
+        assert all(len(ticket.messages) == ticket.predictions for ticket in tickets)
+        assert [ticket.next_offset for ticket in tickets] == sorted(ticket.next_offset for ticket in tickets)
+    return {partition: tickets[-1].next_offset for partition, tickets in moved.items()}
 
 
 @given(
@@ -30,11 +40,11 @@ def test_committed_offset_never_passes_an_unacknowledged_result(batches, order):
         waiting += [(ticket, left)] * results
     order.shuffle(waiting)
     committed = dict.fromkeys(PARTITIONS, 0)
-    committed.update(offsets.take())
+    committed.update(taken(offsets))
     for ticket, left in waiting:
-        ticket.done()
+        ticket.done([MESSAGE])
         left[0] -= 1
-        committed.update(offsets.take())
+        committed.update(taken(offsets))
         for partition in PARTITIONS:
             unfinished = [end for end, results in expected[partition] if results[0]]
             limit = min(unfinished, default=ends[partition] + 10) - 10
@@ -46,11 +56,11 @@ def test_committed_offset_never_passes_an_unacknowledged_result(batches, order):
 def test_reading_holds_its_own_offset_back_until_it_is_done():
     offsets = Offsets()
     ticket = offsets.begin(PARTITIONS[0], 10)
-    assert offsets.take() == {}
+    assert taken(offsets) == {}
     assert offsets.busy()
     ticket.done()
-    assert offsets.take() == {PARTITIONS[0]: 10}
-    assert offsets.take() == {}
+    assert taken(offsets) == {PARTITIONS[0]: 10}
+    assert taken(offsets) == {}
 
 
 def test_forgotten_partition_commits_nothing():
@@ -58,5 +68,5 @@ def test_forgotten_partition_commits_nothing():
     ticket = offsets.begin(PARTITIONS[0], 10)
     offsets.forget(PARTITIONS[:1])
     ticket.done()
-    assert offsets.take() == {}
+    assert taken(offsets) == {}
     assert not offsets.busy(PARTITIONS)

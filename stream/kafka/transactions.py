@@ -1,0 +1,240 @@
+"""Exactly once on brokers with transactions: results and the offsets that they work off are one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaProducer, OffsetAndMetadata, TopicPartition
+from aiokafka.errors import (
+    KafkaError,
+    MessageSizeTooLargeError,
+    ProducerFenced,
+    TransactionalIdAuthorizationFailed,
+    UnknownError,
+    UnsupportedVersionError,
+)
+
+from stream import faults
+from stream.clock import Clock
+from stream.delivery import count_published
+from stream.errors import Fatal
+from stream.kafka.client import connection, quiet_sender, started, stopped
+from stream.kafka.topics import DEAD_LETTER_BYTES
+from stream.offsets import Ticket
+from stream.seams import Message, Partition
+from stream.settings import Settings
+from stream.telemetry import Telemetry
+
+log = structlog.get_logger()
+
+TRANSACTION_S = 30.0  # the client's own calls wait without end
+EMPTY_S = 1.0  # offsets alone may wait longer than results
+MAX_WAITING = 20_000  # messages of a partition; then the pipeline waits
+FENCED_S = 30.0
+SMALL_BYTES = 512 * 1024
+
+
+def _producer(settings: Settings, transactional_id: str) -> Any:
+    return AIOKafkaProducer(
+        **connection(settings.kafka),
+        transactional_id=transactional_id,
+        transaction_timeout_ms=60_000,
+        linger_ms=0,
+        max_batch_size=256 * 1024,
+        max_request_size=DEAD_LETTER_BYTES,
+    )
+
+
+async def has_transactions(settings: Settings) -> bool:
+    """Whether the broker knows transactions; not every Kafka-compatible one does."""
+    try:
+        with quiet_sender():
+            probe = await started(lambda: _producer(settings, f"{settings.app}-probe"), settings.kafka.bootstrap)
+    except (UnknownError, UnsupportedVersionError):
+        return False
+    except TransactionalIdAuthorizationFailed:
+        raise Fatal(
+            f"the broker does not let this user write transactions: grant WRITE and DESCRIBE on the transactional ids "
+            f"that begin with {settings.app}-"
+        ) from None
+    await stopped(probe)
+    return True
+
+
+class ExactlyOnce:
+    """One transactional producer for each partition held, named after the partition.
+
+    Starting it fences whoever held the partition before and ends what they left open, so that the committed offset read
+    afterwards is final: results, offset and, since it is a function of the input up to there, state cannot disagree.
+    """
+
+    def __init__(self, settings: Settings, telemetry: Telemetry, clock: Clock) -> None:
+        self._settings = settings
+        self._telemetry = telemetry
+        self._clock = clock
+        self._lanes: dict[Partition, _Lane] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failed: asyncio.Future[None] | None = None
+
+    async def open(self, partition: Partition) -> None:
+        """Starts the partition's producer, which fences the former one."""
+        await self.close([partition])
+        settings = self._settings
+        name = f"{settings.app}-{partition.topic}-{partition.number}"
+        producer = await started(lambda: _producer(settings, name), settings.kafka.bootstrap)
+        lane = self._lanes[partition] = _Lane(partition, producer, settings, self._telemetry, self._clock)
+        lane.task = asyncio.create_task(lane.run(), name=name)
+        lane.task.add_done_callback(self._ended)
+
+    async def close(self, partitions: Collection[Partition]) -> None:
+        """Ends the partitions' producers; a transaction that is still open is aborted by the next one of its name."""
+        lanes = [lane for partition in partitions if (lane := self._lanes.pop(partition, None)) is not None]
+        await asyncio.gather(*(lane.stop() for lane in lanes))
+
+    async def publish(self, partition: Partition, tickets: Sequence[Ticket]) -> None:
+        """Adds tickets to the partition's next transaction; waits while too much waits already."""
+        lane = self._lanes.get(partition)
+        if lane is not None:
+            await lane.add(tickets)
+
+    async def flush(self, partitions: Collection[Partition] | None = None) -> None:
+        """Waits until everything taken over is committed."""
+        wanted = list(self._lanes) if partitions is None else partitions
+        await asyncio.gather(*(self._lanes[partition].flush() for partition in wanted if partition in self._lanes))
+
+    async def run(self) -> None:
+        """Waits for what makes going on impossible, and raises it; when cancelled, ends all producers."""
+        self._failed = asyncio.get_running_loop().create_future()
+        try:
+            await self._failed
+        finally:
+            await self.close(list(self._lanes))
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None and self._failed is not None and not self._failed.done():
+            self._failed.set_exception(error)
+
+
+class _Lane:
+    """One partition's transactions, one after the other."""
+
+    def __init__(
+        self, partition: Partition, producer: Any, settings: Settings, telemetry: Telemetry, clock: Clock
+    ) -> None:
+        self.partition = partition
+        self.task: asyncio.Task[None] | None = None
+        self._producer = producer
+        self._group = settings.kafka.group
+        self._interval_s = settings.commit.interval_ms / 1000
+        self._telemetry = telemetry
+        self._clock = clock
+        self._waiting: list[Ticket] = []
+        self._messages = 0
+        self._changed = asyncio.Condition()
+        self._urgent = False
+        self._busy = False
+        self._fenced = False
+
+    async def add(self, tickets: Sequence[Ticket]) -> None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._messages < MAX_WAITING or self._fenced)
+            self._waiting += tickets
+            self._messages += sum(len(ticket.messages) for ticket in tickets)
+            self._changed.notify_all()
+
+    async def flush(self) -> None:
+        async with self._changed:
+            self._urgent = True
+            self._changed.notify_all()
+            await self._changed.wait_for(lambda: self._fenced or not (self._waiting or self._busy))
+            self._urgent = False
+
+    async def stop(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+            await asyncio.wait([self.task])
+        await stopped(self._producer)
+
+    async def run(self) -> None:
+        """A transaction each interval while there is something to commit, until another member takes the partition."""
+        while True:
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._waiting)
+                wait_s = self._interval_s if self._messages else EMPTY_S
+                await self._rest(wait_s)
+                tickets, self._waiting, self._messages, self._busy = self._waiting, [], 0, True
+            try:
+                await self._transact(tickets)
+            except ProducerFenced:
+                log.warning("partition fenced: another member holds it now", partition=self.partition.number)
+                self._telemetry.transactions.labels("fenced").inc()
+                self._fenced = True
+            finally:
+                async with self._changed:
+                    self._busy = False
+                    self._changed.notify_all()
+            if self._fenced:
+                # The group hears of its new owner in a moment, and this lane is closed. If not, nobody would ever know.
+                await asyncio.sleep(FENCED_S)
+                raise Fatal(
+                    f"{self.partition.topic}-{self.partition.number} was taken over, but not by a member of group "
+                    f"{self._group!r}: give each deployment an `app` and a kafka.group of its own"
+                )
+            self._telemetry.transactions.labels("committed").inc()
+            count_published(tickets, self._telemetry, self._clock)
+
+    async def _rest(self, wait_s: float) -> None:
+        """Lets more tickets gather, unless someone waits for these."""
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._changed.wait_for(lambda: self._urgent or (wait_s > self._interval_s and self._messages))
+        except TimeoutError:
+            pass
+
+    async def _transact(self, tickets: Sequence[Ticket]) -> None:
+        messages = [message for ticket in tickets for message in ticket.messages]
+        try:
+            async with asyncio.timeout(TRANSACTION_S):
+                try:
+                    await self._attempt(messages, tickets[-1].next_offset)
+                except MessageSizeTooLargeError:
+                    await self._producer.abort_transaction()
+                    self._telemetry.transactions.labels("aborted").inc()
+                    await self._attempt([_without_large_value(each) for each in messages], tickets[-1].next_offset)
+        except TimeoutError:
+            raise Fatal(f"no transaction of {self.partition} was possible within {TRANSACTION_S:.0f} s") from None
+        except ProducerFenced:
+            raise
+        except KafkaError as error:
+            raise Fatal(f"the broker did not take a transaction of {self.partition}: {error!r}") from error
+
+    async def _attempt(self, messages: Sequence[Message], next_offset: int) -> None:
+        producer = self._producer
+        await producer.begin_transaction()
+        faults.reach("begun")
+        sent = [
+            await producer.send(message.topic, message.value, key=message.key, headers=list(message.headers))
+            for message in messages
+        ]
+        for result in await asyncio.gather(*sent, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+        faults.reach("sent")
+        offsets = {TopicPartition(*self.partition): OffsetAndMetadata(next_offset, "")}
+        await producer.send_offsets_to_transaction(offsets, self._group)
+        faults.reach("offsets-sent")
+        await producer.commit_transaction()
+        faults.reach("committed")
+
+
+def _without_large_value(message: Message) -> Message:
+    """A dead letter that is too large for its topic keeps its headers, which say where the original lies."""
+    size = len(message.value or b"")
+    if size <= SMALL_BYTES:
+        return message
+    log.error("record too large for its topic", topic=message.topic, bytes=size)
+    return message._replace(value=None, headers=(*message.headers, ("omitted_bytes", str(size).encode())))

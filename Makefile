@@ -14,7 +14,6 @@ IMAGE ?= cyclecast:local
 ARGS ?=
 CODE := cyclecast replay stream model tests $(wildcard bench)
 # What is there to run of the parts that grow later.
-CHAOS := $(wildcard tests/chaos/test_*.py)
 BENCH := $(wildcard bench/__main__.py)
 ACCURACY := $(wildcard bench/accuracy.py bench/accuracy/__main__.py)
 DOCS := $(wildcard docs/generate.py)
@@ -23,10 +22,10 @@ DOCS := $(wildcard docs/generate.py)
 
 help:
 	@echo 'make demo      a simulated fleet through an embedded broker to predictions, and a live page (ARGS="--duration 20")'
-	@echo 'make test      lint, types, import rules, all tests but chaos (ARGS="-k name" narrows them)'
+	@echo 'make test      lint, types, import rules, all tests (ARGS="-k name" narrows them)'
 	@echo 'make setup     .venv with everything for development'
 	@echo 'make lint      ruff, mypy --strict, import-linter, file lengths'
-	@echo 'make chaos     tests that kill things on purpose'
+	@echo 'make chaos     the tests that kill things on purpose, with many seeds (SEEDS=50)'
 	@echo 'make bench     speed, as ratios in one run'
 	@echo 'make accuracy  backtests over recorded data, beside the baselines'
 	@echo 'make samples   simulates the sample fleet again (needs PyBaMM: 800 MB)'
@@ -69,14 +68,10 @@ lint: $(VENV)/.dev
 	@find $(CODE) -name '*.py' -exec awk 'END { if (FNR > 400) { print FILENAME ": " FNR " lines, at most 400"; exit 1 } }' {} \; | (! grep .)
 
 test: lint
-	$(BIN)/python -m pytest -m 'not chaos' $(ARGS)
+	$(BIN)/python -m pytest $(ARGS)
 
 chaos: $(VENV)/.dev
-ifeq ($(CHAOS),)
-	@echo 'there are no chaos tests yet: tests/chaos is empty' >&2; exit 1
-else
-	$(BIN)/python -m pytest -m chaos tests/chaos $(ARGS)
-endif
+	SEEDS=$(or $(SEEDS),50) $(BIN)/python -m pytest tests/chaos $(ARGS)
 
 bench: $(VENV)/.dev
 ifeq ($(BENCH),)

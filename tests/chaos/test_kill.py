@@ -22,7 +22,7 @@ STEPS = CycleSteps(window=8)
 PACKS = [f"P{number}" for number in range(8)]
 FRAMES, CELLS = 600, 4
 BAD_EVERY = 97
-SEEDS = range(int(os.environ.get("SEEDS", "3")))
+SEEDS = range(int(os.environ.get("SEEDS", "1")))
 
 
 @pytest.fixture(scope="module")

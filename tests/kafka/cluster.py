@@ -132,7 +132,14 @@ class KafkaNode:
             if not properties.exists():
                 properties.write_text(self._properties())
                 cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-                storage = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster_id, "-c", str(properties)]
+                storage = [
+                    "kafka.tools.StorageTool",
+                    "format",
+                    "--standalone",
+                    f"--cluster-id={cluster_id}",
+                    "-c",
+                    str(properties),
+                ]
                 done = subprocess.run([*java, *storage], check=False, stdout=output, stderr=subprocess.STDOUT)
                 if done.returncode != 0:
                     properties.unlink()

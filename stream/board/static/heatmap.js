@@ -39,8 +39,8 @@ export class HeatMap {
     this.packs = this.fleet.ordered(this.order);
     const context = this.canvas.getContext("2d");
     context.font = this.font();
-    const longest = this.packs.reduce((a, pack) => (pack.id.length > a.length ? pack.id : a), "");
-    this.label = Math.min(Math.ceil(context.measureText(longest).width) + 10, 130);
+    const widest = this.packs.reduce((most, pack) => Math.max(most, context.measureText(pack.id).width), 0);
+    this.label = Math.min(Math.ceil(widest) + 10, 130);
     const wide = this.scroller.clientWidth;
     const columns = Math.max(this.fleet.largest, 1);
     const fit = Math.floor((wide - this.label - 2) / columns);

@@ -58,7 +58,7 @@ def assemble(
         ),
         telemetry=telemetry,
         clock=clock,
-        future_tolerance_s=settings.limits.future_tolerance_s,
+        limits=settings.limits,
     )
 
 

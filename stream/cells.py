@@ -39,7 +39,8 @@ class Pack:
 class Cells:
     """The step state of all cells of one partition, and their identities."""
 
-    def __init__(self, steps: SampleSteps | CycleSteps, future_tolerance_s: float) -> None:
+    def __init__(self, steps: SampleSteps | CycleSteps, *, future_tolerance_s: float, max_cells: int) -> None:
+        self.max_cells = max_cells
         self.future_tolerance_ms = round(future_tolerance_s * 1000)
         self.state = new_state(steps)
         self.packs: dict[str, Pack] = {}
@@ -78,36 +79,63 @@ class Cells:
         refused: list[Refusal] = []
         first_slot = block.first_slot
         for position, frame in enumerate(frames):
-            slot = self._slot(frame) if usable[position] else None
-            if slot is None:
-                usable[position] = False
-                reason, error = self._why(frame, int(received_ms[position]))
-                refused.append(Refusal(index[position], "validate", reason, error))
+            place = self._place(frame) if usable[position] else self._implausible(frame, int(received_ms[position]))
+            if isinstance(place, int):
+                first_slot[position] = place
             else:
-                first_slot[position] = slot
+                usable[position] = False
+                refused.append(Refusal(index[position], "validate", *place))
         if refused:
             block = block.select(usable)
             offset = offset[usable]
         return Admitted(block, offset), refused
 
-    def _slot(self, frame: Telemetry) -> int | None:
-        """The frame's first slot, or nothing when it contradicts what the pack has been so far."""
+    def _place(self, frame: Telemetry) -> int | tuple[Reason, str]:
+        """The frame's first slot, or what the pack's own past or the room that is left has against it."""
         pack = self.packs.get(frame.pack_id)
-        if type(frame) is PackFrame:
-            if pack is None:
-                pack = self._new_pack(frame.pack_id, len(frame.voltage_v))
-                pack.first_slot = self._new_slots(pack, range(pack.cells))
-            return pack.first_slot if pack.cells == len(frame.voltage_v) else None
-        assert isinstance(frame, CellSample)
+        return self._pack_place(frame, pack) if isinstance(frame, PackFrame) else self._cell_place(frame, pack)
+
+    def _pack_place(self, frame: PackFrame, pack: Pack | None) -> int | tuple[Reason, str]:
+        cells = len(frame.voltage_v)
         if pack is None:
-            pack = self._new_pack(frame.pack_id, 0)
-            pack.slot_of_cell = {}
-        if pack.slot_of_cell is None:
-            return None
-        slot = pack.slot_of_cell.get(frame.cell)
+            if not self._has_room(cells):
+                return self._full(frame)
+            pack = self._new_pack(frame.pack_id, cells)
+            pack.first_slot = self._new_slots(pack, range(cells))
+        elif pack.slot_of_cell is not None:
+            return Reason.KIND_CHANGED, f"kind: pack {frame.pack_id!r} reports cell by cell, not both ways"
+        elif pack.cells != cells:
+            error = f"voltage_v: {cells} cells, but pack {frame.pack_id!r} has {pack.cells}"
+            return Reason.CELL_COUNT_CHANGED, error
+        return pack.first_slot
+
+    def _cell_place(self, frame: CellSample, pack: Pack | None) -> int | tuple[Reason, str]:
+        if pack is not None and pack.slot_of_cell is None:
+            return Reason.KIND_CHANGED, f"kind: pack {frame.pack_id!r} reports by pack frames, not both ways"
+        slot = None if pack is None or pack.slot_of_cell is None else pack.slot_of_cell.get(frame.cell)
         if slot is None:
+            if not self._has_room(1):
+                return self._full(frame)
+            pack = pack or self._new_pack(frame.pack_id, 0)
+            pack.slot_of_cell = {} if pack.slot_of_cell is None else pack.slot_of_cell
             slot = pack.slot_of_cell[frame.cell] = self._new_slots(pack, range(frame.cell, frame.cell + 1))
         return slot
+
+    def _has_room(self, cells: int) -> bool:
+        # A limit of the partition, not of the process: read again elsewhere, the same records are refused.
+        return self.state.slots + cells <= self.max_cells
+
+    def _full(self, frame: Telemetry) -> tuple[Reason, str]:
+        limit = f"limits.partition_cells = {self.max_cells}"
+        return (
+            Reason.CELL_LIMIT,
+            f"pack_id: {frame.pack_id!r} brings new cells, but the partition holds {limit} already",
+        )
+
+    def _implausible(self, frame: Telemetry, received_ms: int) -> tuple[Reason, str]:
+        found = why_implausible(frame, received_ms, self.future_tolerance_ms)
+        assert found is not None, "a frame is refused for a reason"
+        return found
 
     def _new_pack(self, pack_id: str, cells: int) -> Pack:
         pack = self.packs[pack_id] = Pack(len(self.pack_ids), cells, first_slot=-1)
@@ -124,18 +152,6 @@ class Cells:
         self._pack_of_slot[first:end] = pack.index
         self._cell_of_slot[first:end] = cells
         return first
-
-    def _why(self, frame: Telemetry, received_ms: int) -> tuple[Reason, str]:
-        """What speaks against a refused frame."""
-        found = why_implausible(frame, received_ms, self.future_tolerance_ms)
-        if found is not None:
-            return found
-        pack = self.packs[frame.pack_id]
-        if isinstance(frame, CellSample) or pack.slot_of_cell is not None:
-            held = "by pack frames" if pack.slot_of_cell is None else "cell by cell"
-            return Reason.KIND_CHANGED, f"kind: pack {frame.pack_id!r} reports {held}, not both ways"
-        error = f"voltage_v: {len(frame.voltage_v)} cells, but pack {frame.pack_id!r} has {pack.cells}"
-        return Reason.CELL_COUNT_CHANGED, error
 
 
 def columns(frames: Sequence[Telemetry]) -> FrameBlock:

@@ -22,6 +22,7 @@ from stream.publisher import Publisher
 from stream.refusal import Refusal
 from stream.runner import ModelRunner
 from stream.seams import Partition, Polled, Source
+from stream.settings import LimitSettings
 from stream.telemetry import Telemetry
 
 
@@ -40,7 +41,7 @@ class Pipeline:
         publisher: Publisher,
         telemetry: Telemetry,
         clock: Clock,
-        future_tolerance_s: float,
+        limits: LimitSettings,
     ) -> None:
         self.source = source
         self.outlet = outlet
@@ -51,7 +52,7 @@ class Pipeline:
         self.publisher = publisher
         self.telemetry = telemetry
         self.clock = clock
-        self.future_tolerance_s = future_tolerance_s
+        self.limits = limits
         self.offsets = Offsets()
         self.cells: dict[Partition, Cells] = {}
         self._moved = asyncio.Event()
@@ -209,5 +210,9 @@ class Pipeline:
     def _cells_of(self, partition: Partition) -> Cells:
         cells = self.cells.get(partition)
         if cells is None:
-            cells = self.cells[partition] = Cells(self.steps, self.future_tolerance_s)
+            cells = self.cells[partition] = Cells(
+                self.steps,
+                future_tolerance_s=self.limits.future_tolerance_s,
+                max_cells=self.limits.partition_cells,
+            )
         return cells

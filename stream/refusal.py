@@ -35,6 +35,7 @@ class Reason(StrEnum):
     TOO_MANY_CELLS = "too_many_cells"
     CELL_COUNT_CHANGED = "cell_count_changed"
     KIND_CHANGED = "kind_changed"
+    CELL_LIMIT = "cell_limit"
 
 
 class Refusal(NamedTuple):

@@ -127,6 +127,7 @@ class LimitSettings(Frozen):
 
     future_tolerance_s: float = Field(default=300.0, ge=0)
     max_record_bytes: PositiveInt = 1024 * 1024
+    partition_cells: PositiveInt = 50_000
 
 
 class LogSettings(Frozen):

@@ -21,8 +21,8 @@ def add(to: Batcher, windows: int, now_s: float) -> None:
     batch = to.room()
     assert batch is not None
     start = batch.filled
-    cells = Cells(CycleSteps(), 0)
-    to.add(Segment(Partition("t", 0), cells, Ticket(0), np.zeros(0, np.int64), start, start + windows, 0), now_s)
+    cells = Cells(CycleSteps(), future_tolerance_s=0, max_cells=1)
+    to.add(Segment(Partition("t", 0), cells, Ticket(0), np.zeros(0, np.int64), start, start + windows), now_s)
 
 
 def test_nothing_is_due_without_windows():

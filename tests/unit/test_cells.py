@@ -31,8 +31,8 @@ def admit(cells: Cells, *frames: PackFrame | CellSample):
     return cells.admit(frames, range(count), np.arange(100, 100 + count), np.full(count, NOW_MS))
 
 
-def cells() -> Cells:
-    return Cells(CycleSteps(), future_tolerance_s=300)
+def cells(max_cells: int = 1000) -> Cells:
+    return Cells(CycleSteps(), future_tolerance_s=300, max_cells=max_cells)
 
 
 BAD = {
@@ -108,3 +108,28 @@ def test_readings_of_kept_frames_stay_where_they_are_when_others_are_refused():
     ]
     np.testing.assert_allclose(readings[0], [3.1, 3.2], rtol=1e-6)
     np.testing.assert_allclose(readings[1], [3.5], rtol=1e-6)
+
+
+def test_cells_beyond_the_limit_are_refused_and_those_within_go_on():
+    state = cells(max_cells=5)
+    frames = [
+        frame(),
+        sample(cell=1),
+        frame(pack_id="P2"),
+        frame(pack_id="P3"),
+        sample(cell=2),
+        sample(cell=1),
+        frame(),
+    ]
+    admitted, refused = admit(state, *frames)
+    assert [(each.position, each.reason) for each in refused] == [(3, Reason.CELL_LIMIT), (4, Reason.CELL_LIMIT)]
+    assert "limits.partition_cells = 5" in refused[0].error
+    assert admitted.offset.tolist() == [100, 101, 102, 105, 106]
+    assert len(state) == 5
+    assert set(state.packs) == {"P1", "C1", "P2"}
+
+
+def test_unknown_pack_beyond_the_limit_leaves_no_trace():
+    state = cells(max_cells=1)
+    admit(state, sample(), sample(pack_id="C2"))
+    assert set(state.packs) == {"C1"}

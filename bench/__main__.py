@@ -9,6 +9,7 @@ import torch
 
 from bench import service, steps
 from bench.table import save, show
+from stream.logs import configure_logs
 
 RESULTS = Path(__file__).parent / "results.json"
 
@@ -16,7 +17,8 @@ RESULTS = Path(__file__).parent / "results.json"
 def main() -> None:
     """Runs every benchmark and prints what bounds it beside what was reached."""
     torch.set_num_threads(1)
-    logging.disable(logging.WARNING)
+    configure_logs("error", console=True)
+    logging.disable(logging.ERROR)
     rows = [row for benchmark in (steps, service) for row in benchmark.rows()]
     show(rows)
     save(rows, RESULTS)

@@ -23,7 +23,7 @@ from stream.settings import Settings
 from tests.kafka.cluster import KafkaNode, kafka_jars, missing_tools
 
 PACKS, CELLS, FRAMES = 40, 96, 2000
-FRAMES_A_CYCLE = 900  # a cycle in and out at 1C with rests, seen every ten seconds
+FRAMES_A_CYCLE = 4320  # a storage site that is charged and drawn twice a day, seen every ten seconds
 LOOK_S = 0.02  # reading the metrics is work, too
 PARTITIONS = 4
 ROUNDS = 3
@@ -37,6 +37,17 @@ def rows() -> Iterator[Row]:
     bare, ours = asyncio.run(_measure())
     yield Row("service, pack frames of 96 cells", "frames", "bare getmany", bare, ours, bar_ratio=0.10)
     yield Row("service, the same in cell samples", "cell samples", "bare getmany", bare * CELLS, ours * CELLS)
+
+
+def _at(pack: int, frame: int) -> int:
+    """Where a pack stands in its duty: no two at the same place."""
+    return frame + pack * FRAMES_A_CYCLE // PACKS
+
+
+def _due() -> int:
+    """Predictions that the input makes due: one a cell for each cycle that ends in it."""
+    ends = sum(_at(pack, FRAMES - 1) // FRAMES_A_CYCLE - _at(pack, 0) // FRAMES_A_CYCLE for pack in range(PACKS))
+    return ends * CELLS
 
 
 async def _measure() -> tuple[float, float]:
@@ -65,9 +76,10 @@ async def _fill(settings: Settings) -> None:
     sink = await KafkaSink.start(settings)
     rng = np.random.default_rng(0)
     for frame in range(FRAMES):
-        phase = 2 * np.pi * (frame % FRAMES_A_CYCLE) / FRAMES_A_CYCLE
         messages = []
         for pack in range(PACKS):
+            cycle, at = divmod(_at(pack, frame), FRAMES_A_CYCLE)
+            phase = 2 * np.pi * at / FRAMES_A_CYCLE
             volts = 3.6 + 0.4 * np.sin(phase) + rng.normal(0, 0.003, CELLS)
             record = {
                 "v": 1,
@@ -77,7 +89,7 @@ async def _fill(settings: Settings) -> None:
                 "current_a": round(float(20 * np.cos(phase)), 2),
                 "voltage_v": volts.round(3).tolist(),
                 "temp_degc": [25.1, 25.4, 25.2, 24.9],
-                "cycle": frame // FRAMES_A_CYCLE,
+                "cycle": cycle,
                 "nominal_capacity_ah": 50.0,
             }
             messages.append(
@@ -113,7 +125,7 @@ async def _service(settings: Settings) -> float:
     service = Service(settings)
     value = service.telemetry.registry.get_sample_value
     running = asyncio.create_task(service.run())
-    predictions = PACKS * CELLS * ((FRAMES - 1) // FRAMES_A_CYCLE)
+    predictions = _due()
     began = 0.0
     while not running.done():
         taken = value("cyclecast_records_total", {"result": "ok"}) or 0

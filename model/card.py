@@ -11,9 +11,10 @@ from model.artifact import Manifest
 _ROLES = ("train", "validation", "calibration", "test")
 
 
-def card(manifest: Manifest) -> str:
-    """Markdown."""
-    return "\n".join([*_what(manifest), *_data(manifest), *_intervals(manifest), *_errors(manifest), *_limits()]) + "\n"
+def card(manifest: Manifest, note: str = "") -> str:
+    """Markdown. ``note`` is what only the trainer can know."""
+    parts = [_what(manifest), _data(manifest), _intervals(manifest), _errors(manifest), _limits(note)]
+    return "\n".join(line for part in parts for line in part) + "\n"
 
 
 def _what(manifest: Manifest) -> list[str]:
@@ -86,12 +87,13 @@ def _errors(manifest: Manifest) -> list[str]:
     return [*lines, ""]
 
 
-def _limits() -> list[str]:
+def _limits(note: str) -> list[str]:
     return [
         "## Limits",
         "",
         "Cells of another chemistry, size class, temperature or duty than the training cells are out of its",
         "experience: train on recordings of your own fleet before relying on it.",
+        *(("", note) if note else ()),
     ]
 
 

@@ -122,7 +122,7 @@ class TrainingRun:
         manifest = self.manifest.model_copy(update={"target_scaling": scaling})
         manifest = manifest.model_copy(update={"metrics": self._metrics(manifest)})
         if self.ranks.leads:
-            manifest = save(self.out, manifest, self.forecaster.network.state_dict(), card(manifest))
+            manifest = save(self.out, manifest, self.forecaster.network.state_dict(), card(manifest, self.config.note))
             write_png(self.out / "curve.png", self.state.standing.curve, self.state.standing.best_epoch)
             (self.out / CHECKPOINT).unlink(missing_ok=True)
         return manifest

@@ -49,9 +49,13 @@ class Augmentation(Frozen):
 
 
 class Training(Frozen):
-    """A training run. An epoch is at most ``epoch_windows`` windows, drawn anew each time; 0 means all."""
+    """A training run. An epoch is at most ``epoch_windows`` windows, drawn anew each time; 0 means all.
+
+    ``note`` goes into the card: what a user should know that the data cannot say.
+    """
 
     name: str = Field(default="model", pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    note: str = ""
     steps: StepKind = CycleSteps()
     targets: tuple[Target, ...] = (Target(kind="soh"),)
     eol_soh: float = Field(default=0.8, gt=0, lt=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
@@ -29,6 +30,7 @@ log = structlog.get_logger()
 POLL_MS = 50
 POLL_RECORDS = 2000
 RELEASE_S = 20.0
+LAG_S = 1.0
 FETCH_BYTES = 4 * 1024 * 1024
 
 
@@ -62,6 +64,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
         self._failure: Exception | None = None
         self._stopping = False
         self._last_record_s: float | None = None
+        self._lag_reported_s = 0.0
 
     @classmethod
     async def start(cls, settings: Settings, telemetry: Telemetry, health: Health, clock: Clock) -> Self:
@@ -103,6 +106,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
         self._consumer.subscribe([self._topic], listener=self)
         while not self._stopping:
             self._health.beat("loop")
+            self._report_lag()
             if self._failure is not None:
                 raise self._failure
             await self._open_assigned(holder)
@@ -139,10 +143,6 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
                 await self._consumer.commit(mine)
             except (CommitFailedError, IllegalStateError) as error:
                 log.warning("commit refused: the group is rebalancing", error=str(error))
-        for partition, offset in self._next.items():
-            high = self._consumer.highwater(TopicPartition(*partition)) if TopicPartition(*partition) in held else None
-            if high is not None:
-                self._telemetry.lag_records.labels(str(partition.number)).set(max(high - offset, 0))
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Publishes and commits what is on its way, within a bounded time; the rest is read again by the new owner."""
@@ -150,6 +150,8 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
         for partition in partitions:
             self._open.pop(partition, None)
             self._next.pop(partition, None)
+            with contextlib.suppress(KeyError):  # not reported yet
+                self._telemetry.lag_records.remove(str(partition.number))
         if not partitions or self._holder is None:
             return
         log.info("partitions revoked", partitions=sorted(partition.number for partition in partitions))
@@ -264,3 +266,14 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
             self._health.require("partitions", f"restoring {sorted(restoring)}")
         else:
             self._health.meet("partitions", f"{len(self._open)} open")
+
+    def _report_lag(self) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s - self._lag_reported_s < LAG_S:
+            return
+        self._lag_reported_s = now_s
+        for partition, offset in self._next.items():
+            tp = TopicPartition(*partition)
+            high = self._consumer.highwater(tp) if tp in self._consumer.assignment() else None
+            if high is not None:
+                self._telemetry.lag_records.labels(str(partition.number)).set(max(high - offset, 0))

@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 import replay
-from model.artifact import BUILT_IN, load
+from model.artifact import BUILT_IN, load, read_manifest, resolve
+from model.card import card
 from model.dataset import fingerprint, windows_of
 from model.evaluate import predict
 from model.metrics import score
+from model.training_config import load_config
 from replay.readers import read
 
 PACK = Path(replay.__file__).parent / "samples" / "LFP-1.parquet"
@@ -31,3 +33,11 @@ def test_the_errors_in_the_manifest_are_those_of_the_shipped_weights_on_the_ship
         assert found is not None
         assert found.mae == pytest.approx(test["targets"][target.name]["by_cell"]["LFP-1/3"]["mae"], rel=1e-3)
         assert test["targets"][target.name]["mae"] < test["baselines"][target.name]["mean"]["mae"]
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_shipped_card_is_what_the_manifest_and_the_configuration_say(name: str) -> None:
+    folder = resolve(name)
+    note = load_config(folder.with_suffix(".toml")).note
+    assert note
+    assert (folder / "card.md").read_text() == card(read_manifest(folder), note)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import socket
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,40 @@ async def test_members_come_and_go_and_no_prediction_is_missing_or_twice(kafka, 
             second.send(signal.SIGTERM)
             assert await second.ended() == 0, second.log
     agree(await predictions(given), oracle, once=True)
+
+
+async def test_probes_and_metrics_tell_what_the_service_does(kafka, topic, model, telemetry):
+    given = settings(kafka.bootstrap, topic, model)
+    async with StreamProcess(given) as service:
+        await service.said("streaming")
+        await produce(given, telemetry)
+        await until_predicted(given, EXPECTED)
+        await asyncio.sleep(1.5)  # lag is looked at once a second
+        url = re.search(r"http://[\w.:]+", service.log)
+        assert url
+        ready = json.loads(await asyncio.to_thread(fetched, f"{url[0]}/readyz"))
+        assert ready["ok"] is True
+        assert ready["parts"]["delivery"]["detail"] == "exactly-once"
+        assert json.loads(await asyncio.to_thread(fetched, f"{url[0]}/healthz"))["ok"] is True
+        metrics = {
+            name: float(value)
+            for name, _, value in (
+                line.rpartition(" ") for line in (await asyncio.to_thread(fetched, f"{url[0]}/metrics")).splitlines()
+            )
+            if name.startswith("cyclecast_")
+        }
+        assert metrics["cyclecast_predictions_total"] == EXPECTED
+        assert metrics['cyclecast_records_total{result="ok"}'] == len(telemetry)
+        assert metrics["cyclecast_cells"] == len(PACKS) * CELLS
+        assert metrics['cyclecast_transactions_total{result="committed"}'] > 0
+        assert [metrics[f'cyclecast_lag_records{{partition="{number}"}}'] for number in range(4)] == [0.0] * 4
+        service.send(signal.SIGTERM)
+        assert await service.ended() == 0, service.log
+
+
+def fetched(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return answer.read().decode()
 
 
 async def test_service_waits_for_a_broker_that_comes_up_later(topic, model, telemetry, oracle):

@@ -5,11 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Protocol, TypeVar
 
 import structlog
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    NodeNotReadyError,
+    RequestTimedOutError,
+)
 from aiokafka.helpers import create_ssl_context
 
 from stream.errors import Retry
@@ -29,6 +35,10 @@ class Client(Protocol):
 
 
 Started = TypeVar("Started", bound=Client)
+Result = TypeVar("Result")
+
+# Another node may answer, or the same one a moment later.
+AWAY = (KafkaConnectionError, NodeNotReadyError, RequestTimedOutError, KafkaTimeoutError, OSError)
 
 
 def connection(settings: KafkaSettings) -> dict[str, Any]:
@@ -52,17 +62,17 @@ def connection(settings: KafkaSettings) -> dict[str, Any]:
     return arguments
 
 
-async def started(make: Callable[[], Started], bootstrap: str, patience_s: float | None = None) -> Started:
-    """A started client. While the broker is away it tries again; after ``patience_s`` (none: never) raises `Retry`."""
+async def patiently(
+    attempt: Callable[[], Awaitable[Result]], bootstrap: str, patience_s: float | None = None
+) -> Result:
+    """The result of ``attempt``, made again while a broker is away; after ``patience_s`` (none: never) raises `Retry`."""
     loop = asyncio.get_running_loop()
     begin_s = loop.time()
     waiting = False
     while True:
-        client = make()
         try:
-            await client.start()
-        except (KafkaConnectionError, OSError) as error:
-            await stopped(client)
+            return await attempt()
+        except AWAY as error:
             if patience_s is not None and loop.time() - begin_s >= patience_s:
                 raise Retry(
                     f"no Kafka broker answers at {bootstrap} ({error}); start one (`cyclecast broker`), "
@@ -72,11 +82,21 @@ async def started(make: Callable[[], Started], bootstrap: str, patience_s: float
                 log.warning("waiting for the broker", bootstrap=bootstrap)
                 waiting = True
             await asyncio.sleep(RETRY_S)
+
+
+async def started(make: Callable[[], Started], bootstrap: str, patience_s: float | None = None) -> Started:
+    """A started client; see `patiently` for what happens while the broker is away."""
+
+    async def start() -> Started:
+        client = make()
+        try:
+            await client.start()
         except BaseException:
             await stopped(client)
             raise
-        else:
-            return client
+        return client
+
+    return await patiently(start, bootstrap, patience_s)
 
 
 async def stopped(client: Any) -> None:

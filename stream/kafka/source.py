@@ -20,7 +20,7 @@ from stream import faults
 from stream.clock import Clock
 from stream.errors import Fatal
 from stream.health import Health
-from stream.kafka.client import connection, started, stopped
+from stream.kafka.client import connection, patiently, started, stopped
 from stream.seams import Holder, Partition, Polled, Record
 from stream.settings import Settings
 from stream.telemetry import Telemetry
@@ -31,6 +31,7 @@ POLL_MS = 50
 POLL_RECORDS = 2000
 RELEASE_S = 20.0
 LAG_S = 1.0
+RESTORE_PATIENCE_S = 60.0
 FETCH_BYTES = 4 * 1024 * 1024
 
 
@@ -53,6 +54,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
         self._consumer = consumer
         self._topic = settings.topics.telemetry
         self._group = settings.kafka.group
+        self._bootstrap = settings.kafka.bootstrap
         self._telemetry = telemetry
         self._health = health
         self._clock = clock
@@ -188,8 +190,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
         """Finds where the partition's state stands, and reads on from there."""
         await holder.acquire(partition)
         tp = TopicPartition(*partition)
-        committed = await self._consumer.committed(tp)
-        beginning = (await self._consumer.beginning_offsets([tp]))[tp]
+        committed, beginning = await patiently(lambda: self._standing(tp), self._bootstrap, RESTORE_PATIENCE_S)
         name = f"{partition.topic}-{partition.number}"
         if committed is None:
             committed = beginning
@@ -208,6 +209,11 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
         self._consumer.seek(tp, held)
         self._next[partition] = held
         self._open[partition] = Restore(committed, self._clock.monotonic_s()) if held < committed else None
+
+    async def _standing(self, tp: TopicPartition) -> tuple[int | None, int]:
+        """The group's committed offset, if any, and where the log begins."""
+        committed = await self._consumer.committed(tp)
+        return committed, (await self._consumer.beginning_offsets([tp]))[tp]
 
     def _split(self, partition: Partition, fetched: Collection[Any]) -> Iterator[Polled]:
         """Records of one partition, parted where its restored state ends."""

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from stream.errors import Fatal
-from stream.kafka.client import connection, started, stopped
+from stream.kafka.client import connection, patiently, started, stopped
 from stream.settings import Settings
 
 
@@ -34,7 +34,7 @@ async def subscribe(
             isolation_level="read_committed",
         )
 
-    numbers = await _partitions(settings, topic, patience_s)
+    numbers = await patiently(lambda: _partitions(settings, topic), settings.kafka.bootstrap, patience_s)
     consumer = await started(make, settings.kafka.bootstrap, patience_s)
     try:
         partitions = [TopicPartition(topic, number) for number in numbers]
@@ -52,12 +52,11 @@ async def subscribe(
         await stopped(consumer)
 
 
-async def _partitions(settings: Settings, topic: str, patience_s: float | None) -> list[int]:
+async def _partitions(settings: Settings, topic: str) -> list[int]:
     # A consumer's own metadata knows a topic only once it is subscribed, and an onlooker is not.
-    admin = await started(
-        lambda: AIOKafkaAdminClient(**connection(settings.kafka)), settings.kafka.bootstrap, patience_s
-    )
+    admin = AIOKafkaAdminClient(**connection(settings.kafka))
     try:
+        await admin.start()
         if topic not in await admin.list_topics():
             raise Fatal(f"topic {topic} does not exist on this broker; `cyclecast stream` creates it")
         described = await admin.describe_topics([topic])

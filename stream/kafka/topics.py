@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import structlog
@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from stream.errors import Fatal
-from stream.kafka.client import connection, started, stopped
+from stream.kafka.client import AWAY, connection, patiently, stopped
 from stream.settings import Settings
 
 log = structlog.get_logger()
@@ -51,12 +51,17 @@ def wanted(settings: Settings) -> list[Topic]:
 async def ensure(settings: Settings, topics: Iterable[Topic], patience_s: float | None = None) -> None:
     """Creates what is missing. Raises `Fatal` with the command to run where the broker does not allow it."""
     bootstrap = settings.kafka.bootstrap
-    admin = await started(lambda: AIOKafkaAdminClient(**connection(settings.kafka)), bootstrap, patience_s)
+    await patiently(lambda: _ensure(settings, list(topics)), bootstrap, patience_s)
+
+
+async def _ensure(settings: Settings, topics: Sequence[Topic]) -> None:
+    admin = AIOKafkaAdminClient(**connection(settings.kafka))
     try:
+        await admin.start()
         existing = set(await admin.list_topics())
         for topic in topics:
             if topic.name not in existing:
-                await _create(admin, topic, bootstrap)
+                await _create(admin, topic, settings.kafka.bootstrap)
     finally:
         await stopped(admin)
 
@@ -70,6 +75,8 @@ async def _create(admin: Any, topic: Topic, bootstrap: str) -> None:
                 raise for_code(code)
     except TopicAlreadyExistsError:
         return
+    except AWAY:
+        raise
     except KafkaError as error:
         raise Fatal(
             f"topic {topic.name} does not exist and could not be created ({error}); create it with:\n"

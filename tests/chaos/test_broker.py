@@ -12,7 +12,7 @@ import pytest
 
 from model.schema import CycleSteps
 from stream.seams import Record
-from tests.kafka.cluster import KafkaNode, kafka_jars, missing_tools
+from tests.kafka.cluster import KafkaCluster, KafkaNode, kafka_jars, missing_tools
 from tests.oracle import Oracle, agree, clean_run
 from tests.service import StreamProcess, predictions, produce, settings, until_predicted
 from tests.telemetry import artifact, records
@@ -55,6 +55,33 @@ async def test_committed_output_equals_clean_run_after_the_broker_died(topic, mo
             await asyncio.sleep(chance.uniform(0.5, 5))
             await node.start()
             await produce(given, telemetry[half:])
+            await until_predicted(given, len(oracle), timeout_s=60)
+            service.send(signal.SIGTERM)
+            assert await service.ended() == 0, service.log
+        agree(await predictions(given), oracle, once=True)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_committed_output_equals_clean_run_after_leaders_died_one_after_the_other(
+    topic, model, telemetry, oracle, tmp_path, seed
+):
+    if reason := missing_tools():
+        pytest.skip(f"Apache Kafka cannot run here: {reason}")
+    chance = random.Random(seed)
+    async with KafkaCluster(tmp_path, kafka_jars()) as cluster:
+        given = settings(cluster.bootstrap, topic, model, batch={"max_windows": 8})
+        given = given.model_copy(update={"topics": given.topics.model_copy(update={"replication": 3})})
+        part = len(telemetry) // 6
+        await produce(given, telemetry[:part])
+        async with StreamProcess(given) as service:
+            await until_predicted(given)
+            for turn in range(1, 6):
+                leader = await cluster.leader(given.topics.telemetry, chance.randrange(4))
+                leader.kill()
+                await produce(given, telemetry[turn * part : (turn + 1) * part if turn < 5 else None])
+                await asyncio.sleep(chance.uniform(0, 1))
+                await leader.start()
+                await cluster.healed()
             await until_predicted(given, len(oracle), timeout_s=60)
             service.send(signal.SIGTERM)
             assert await service.ended() == 0, service.log

@@ -1,4 +1,4 @@
-"""A real Apache Kafka for tests: one KRaft node from Maven's jars, that can be killed and started again on its log."""
+"""A real Apache Kafka for tests, from Maven's jars: KRaft nodes that can be killed and started again on their logs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import time
 import uuid
 from base64 import urlsafe_b64encode
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
@@ -52,11 +52,21 @@ def kafka_jars() -> Path:
     return libs
 
 
+class Quorum(NamedTuple):
+    """What the nodes of one cluster agree on: its id, and ``ID@HOST:PORT`` of each controller."""
+
+    cluster_id: str
+    voters: str
+    nodes: int
+
+
 class KafkaNode:
     """Broker and controller in one process, with its log in ``folder``. Topics are not created by first use."""
 
-    def __init__(self, folder: Path, jars: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, jars: Path, node_id: int = 1) -> None:
+        self.node_id = node_id
+        self.quorum: Quorum | None = None
+        self.folder = folder
         self._classpath = f"{jars}/*"
         self._ports = _free_ports(2)
         self._process: subprocess.Popen[bytes] | None = None
@@ -67,6 +77,11 @@ class KafkaNode:
         return f"{HOST}:{self._ports[0]}"
 
     @property
+    def voter(self) -> str:
+        """``ID@HOST:PORT`` of its controller."""
+        return f"{self.node_id}@{HOST}:{self._ports[1]}"
+
+    @property
     def pid(self) -> int | None:
         """Process id, ``None`` when it does not run."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
@@ -74,7 +89,7 @@ class KafkaNode:
     @property
     def output(self) -> str:
         """What the node has printed since it first started, at most the last 4000 characters."""
-        path = self._folder / "output.txt"
+        path = self.folder / "output.txt"
         return path.read_text(errors="replace")[-4000:] if path.exists() else ""
 
     async def __aenter__(self) -> Self:
@@ -126,20 +141,15 @@ class KafkaNode:
         return self._process is None or self._process.poll() is not None
 
     def _launch(self) -> None:
-        properties = self._folder / "server.properties"
-        with (self._folder / "output.txt").open("ab") as output:
+        properties = self.folder / "server.properties"
+        with (self.folder / "output.txt").open("ab") as output:
             java = ["java", *_JAVA_OPTIONS, "-cp", self._classpath]
             if not properties.exists():
                 properties.write_text(self._properties())
-                cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-                storage = [
-                    "kafka.tools.StorageTool",
-                    "format",
-                    "--standalone",
-                    f"--cluster-id={cluster_id}",
-                    "-c",
-                    str(properties),
-                ]
+                cluster_id = _new_cluster_id() if self.quorum is None else self.quorum.cluster_id
+                alone = ["--standalone"] if self.quorum is None else []
+                storage = ["kafka.tools.StorageTool", "format", *alone, f"--cluster-id={cluster_id}"]
+                storage += ["-c", str(properties)]
                 done = subprocess.run([*java, *storage], check=False, stdout=output, stderr=subprocess.STDOUT)
                 if done.returncode != 0:
                     properties.unlink()
@@ -154,15 +164,20 @@ class KafkaNode:
 
     def _properties(self) -> str:
         broker, controller = self._ports
+        replicas = 1 if self.quorum is None else self.quorum.nodes
         settings = {
             "process.roles": "broker,controller",
-            "node.id": 1,
-            "controller.quorum.bootstrap.servers": f"{HOST}:{controller}",
+            "node.id": self.node_id,
+            **(
+                {"controller.quorum.bootstrap.servers": self.voter.partition("@")[2]}
+                if self.quorum is None
+                else {"controller.quorum.voters": self.quorum.voters}
+            ),
             "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
             "listeners": f"PLAINTEXT://{HOST}:{broker},CONTROLLER://{HOST}:{controller}",
             "advertised.listeners": f"PLAINTEXT://{HOST}:{broker},CONTROLLER://{HOST}:{controller}",
-            "log.dirs": self._folder / "log",
+            "log.dirs": self.folder / "log",
             "auto.create.topics.enable": "false",
             "broker.heartbeat.interval.ms": 300,  # a killed node may register again when its session is over
             "broker.session.timeout.ms": 1500,
@@ -170,10 +185,11 @@ class KafkaNode:
             "group.min.session.timeout.ms": 1000,
             "message.max.bytes": 16 * 1024 * 1024,
             "offsets.topic.num.partitions": 4,
-            "offsets.topic.replication.factor": 1,
+            "offsets.topic.replication.factor": replicas,
             "transaction.state.log.num.partitions": 4,
-            "transaction.state.log.replication.factor": 1,
-            "transaction.state.log.min.isr": 1,
+            "transaction.state.log.replication.factor": replicas,
+            "transaction.state.log.min.isr": replicas // 2 + 1,
+            "min.insync.replicas": replicas // 2 + 1,
         }
         return "".join(f"{name}={value}\n" for name, value in settings.items())
 
@@ -187,12 +203,77 @@ class KafkaNode:
         logger.setLevel(logging.CRITICAL)
         try:
             await admin.start()
-            return bool((await admin.describe_cluster())["brokers"])
+            nodes = 1 if self.quorum is None else self.quorum.nodes
+            return len((await admin.describe_cluster())["brokers"]) >= nodes
         except (KafkaError, OSError):
             return False
         finally:
             logger.setLevel(level)
             await admin.close()
+
+
+class KafkaCluster:
+    """Three nodes: every topic that is made with replication 3 survives the loss of any one."""
+
+    def __init__(self, folder: Path, jars: Path) -> None:
+        self.nodes = [KafkaNode(folder / str(node_id), jars, node_id) for node_id in (1, 2, 3)]
+        quorum = Quorum(_new_cluster_id(), ",".join(node.voter for node in self.nodes), len(self.nodes))
+        for node in self.nodes:
+            node.quorum = quorum
+
+    @property
+    def bootstrap(self) -> str:
+        """All nodes, with commas between."""
+        return ",".join(node.bootstrap for node in self.nodes)
+
+    async def __aenter__(self) -> Self:
+        """Starts all nodes; returns when they know each other."""
+        for node in self.nodes:
+            node.folder.mkdir(parents=True)
+        try:
+            await asyncio.gather(*(node.start() for node in self.nodes))
+        except BaseException:
+            self._kill()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Kills all nodes: their logs go with the test."""
+        self._kill()
+
+    async def leader(self, topic: str, partition: int) -> KafkaNode:
+        """The node that leads a partition."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        await admin.start()
+        try:
+            (found,) = await admin.describe_topics([topic])
+        finally:
+            await admin.close()
+        leads = next(each["leader"] for each in found["partitions"] if each["partition"] == partition)
+        return next(node for node in self.nodes if node.node_id == leads)
+
+    async def healed(self) -> None:
+        """Waits until every replica of every partition is in sync: from then on any one node may be lost."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        await admin.start()
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                while True:
+                    topics = await admin.describe_topics(list(await admin.list_topics()))
+                    partitions = [each for topic in topics for each in topic["partitions"]]
+                    if all(len(each["isr"]) == len(each["replicas"]) for each in partitions):
+                        return
+                    await asyncio.sleep(0.2)
+        finally:
+            await admin.close()
+
+    def _kill(self) -> None:
+        for node in self.nodes:
+            node.kill()
+
+
+def _new_cluster_id() -> str:
+    return urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
 def _free_ports(count: int) -> list[int]:

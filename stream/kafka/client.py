@@ -65,7 +65,7 @@ def connection(settings: KafkaSettings) -> dict[str, Any]:
 async def patiently(
     attempt: Callable[[], Awaitable[Result]], bootstrap: str, patience_s: float | None = None
 ) -> Result:
-    """What ``attempt`` returns; made again while a broker is away. After ``patience_s`` (none: never) raises `Retry`."""
+    """What ``attempt`` returns. Tries again while a broker is away; after ``patience_s``, if given, raises `Retry`."""
     loop = asyncio.get_running_loop()
     begin_s = loop.time()
     waiting = False

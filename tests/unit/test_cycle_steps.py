@@ -145,6 +145,12 @@ def test_invalid_reading_masks_the_cell_and_not_its_neighbours():
     assert windows.windows[0, -1, 0] == windows.windows[1, -1, 0]
 
 
+def test_flag_belongs_to_the_step_in_which_it_was_raised_and_to_no_later_one():
+    voltage_v = [3.6, np.nan, 3.6, 3.6, 3.6, 3.6]
+    frames = block(minutes(*range(6)), [2.0] * 6, voltage_v, cycle=[1, 1, 1, 2, 2, 3])
+    assert fed(new_state(CycleSteps(), 1), frames).flags.tolist() == [MASKED_INPUT, 0]
+
+
 def test_window_is_right_aligned_and_keeps_the_newest_steps():
     steps = CycleSteps(window=4)
     count = 7

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from model.block import MASKED_INPUT
 from model.schema import SampleSteps
 from model.steps import new_state
 from tests.telemetry import T0_MS, block, fed
@@ -69,3 +70,8 @@ def test_longest_bridged_gap_makes_at_most_two_windows_due():
         at = [*range(0, 10 * head + 1, 10), 10 * head + 40 - 1e-3]
         state = new_state(steps, 1)
         assert fed(state, block(seconds(*at), [1.0] * len(at), [3.3] * len(at)), capacity=2).step.size <= 2
+
+
+def test_flag_belongs_to_the_prediction_before_which_it_was_raised_and_to_no_later_one():
+    frames = block(seconds(0, 5, 10, 20, 30), [1.0] * 5, [3.3, np.nan, 3.3, 3.3, 3.3])
+    assert fed(new_state(EACH, 1), frames).flags.tolist() == [MASKED_INPUT, 0, 0]

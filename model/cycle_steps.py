@@ -10,7 +10,6 @@ from numba import njit
 from numpy.typing import NDArray
 
 from model.block import LATE_INPUT, MASKED_INPUT
-from model.ring import copy_window
 from model.schema import CycleSteps
 from model.state import StepState
 
@@ -253,10 +252,22 @@ def _reset(row, voltage_v):  # type: ignore[no-untyped-def]
     row.resistance_count = 0
 
 
+# Once in each file of kernels: a cached kernel is compiled anew when its own file changes, not when another's does.
+@njit(cache=True, nogil=True)
+def _copy_window(ring, step, length, window):  # type: ignore[no-untyped-def]
+    """Copies the ``length`` newest steps right-aligned into ``window``; ``step`` counts all steps ever appended."""
+    size = ring.shape[0]
+    window[: size - length] = np.nan
+    start = (step - length) % size
+    head = min(length, size - start)
+    window[size - length : size - length + head] = ring[start : start + head]
+    window[size - length + head :] = ring[: length - head]
+
+
 @njit(cache=True, nogil=True)
 def _emit(out, at, ring, row, slot, number, t_ms, frame):  # type: ignore[no-untyped-def]
     length = min(row.step, ring.shape[0])
-    copy_window(ring, row.step, length, out.windows[at])
+    _copy_window(ring, row.step, length, out.windows[at])
     out.length[at] = length
     out.slot[at] = slot
     out.step[at] = row.step

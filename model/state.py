@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.block import FrameBlock
-from model.ring import grown
+from model.growth import grown
 from model.schema import CycleSteps, SampleSteps
 from model.windows import WindowBatch
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.block import FrameBlock
+from model.growth import grown
 from model.plausibility import mask_implausible
-from model.ring import grown
 from model.schema import CycleSteps, SampleSteps
 from model.steps import new_state
 from model.windows import WindowBatch

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any, cast
 
 import msgspec
 import typer
@@ -142,11 +141,8 @@ class Demo:
     async def _watch(self, board: Board | None) -> None:
         """Subscribes to the predictions like anyone else would."""
         decode = msgspec.json.Decoder(Prediction).decode
-        polls = cast(
-            "AsyncGenerator[list[Any]]",
-            subscribe(self.settings, self.settings.topics.predictions, "earliest", poll_ms=100),
-        )
-        async with aclosing(polls):
+        topic = self.settings.topics.predictions
+        async with aclosing(subscribe(self.settings, topic, "earliest", poll_ms=100)) as polls:
             async for records in polls:
                 for record in records:
                     self.values.append(record.value)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from contextlib import aclosing
-from typing import Any, cast
 
 import msgspec
 
@@ -30,11 +29,8 @@ async def serve_board(settings: Settings, port: int, ready: Callable[[str], None
     async with HttpServer(service_app(telemetry, health, board), settings.http.host, port, board) as server:
         ready(server.url)
         decode = msgspec.json.Decoder(Prediction).decode
-        polls = cast(
-            "AsyncGenerator[list[Any]]",
-            subscribe(settings, settings.topics.predictions, "earliest", patience_s=None),
-        )
-        async with aclosing(polls):
+        topic = settings.topics.predictions
+        async with aclosing(subscribe(settings, topic, "earliest", patience_s=None)) as polls:
             health.expect("loop", _BUDGET_S)
             async for records in polls:
                 health.beat("loop")

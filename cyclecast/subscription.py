@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import Iterable
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import msgspec
 import typer
@@ -34,8 +34,7 @@ async def print_predictions(
     decode = msgspec.json.Decoder(Prediction).decode
     last_s = loop.time()
     headed = as_json
-    generator = cast("AsyncGenerator[list[Any]]", subscribe(settings, settings.topics.predictions, since))
-    async with aclosing(generator) as polls:
+    async with aclosing(subscribe(settings, settings.topics.predictions, since)) as polls:
         async for records in polls:
             now_s = loop.time()
             if not headed:

@@ -140,7 +140,7 @@ async def consumed(settings: Settings, topic: str) -> list[Any]:
                 return found
             found += polled
     finally:
-        await stream.aclose()  # type: ignore[attr-defined]
+        await stream.aclose()
     return found
 
 
@@ -160,7 +160,7 @@ async def until_predicted(settings: Settings, least: int = 1, *, from_offset: in
                 if count >= least:
                     return
         finally:
-            await stream.aclose()  # type: ignore[attr-defined]
+            await stream.aclose()
 
 
 def identities(found: Sequence[dict[str, Any]]) -> list[tuple[str, int, int]]:

@@ -69,14 +69,15 @@ class KafkaSink:
             messages, await asyncio.gather(*acknowledgements, return_exceptions=True), strict=True
         ):
             if isinstance(result, MessageSizeTooLargeError) and message.value is not None:
-                await self._without_value(message)
+                await (await self.send([without_value(message)]))
             elif isinstance(result, KafkaError):
                 raise Fatal(f"the broker did not take a record of {message.topic}: {result!r}") from result
             elif isinstance(result, BaseException):
                 raise result
 
-    async def _without_value(self, message: Message) -> None:
-        """A dead letter that is too large for its topic keeps its headers, which say where the original lies."""
-        log.error("record too large for its topic", topic=message.topic, bytes=len(message.value or b""))
-        headers = [*message.headers, ("omitted_bytes", str(len(message.value or b"")).encode())]
-        await self._producer.send_and_wait(message.topic, None, key=message.key, headers=headers)
+
+def without_value(message: Message) -> Message:
+    """A dead letter that is too large for its topic keeps its headers, which say where the original lies."""
+    size = len(message.value or b"")
+    log.error("record too large for its topic", topic=message.topic, bytes=size)
+    return message._replace(value=None, headers=(*message.headers, ("omitted_bytes", str(size).encode())))

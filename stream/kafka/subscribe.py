@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, Literal
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -20,7 +20,7 @@ async def subscribe(
     *,
     poll_ms: int = 200,
     patience_s: float | None = 10.0,
-) -> AsyncIterator[list[Any]]:
+) -> AsyncGenerator[list[Any], None]:
     """Yields what each poll brings (``aiokafka.ConsumerRecord``, in order within a partition), and ``[]`` when nothing.
 
     Raises `Retry` while no broker answers within ``patience_s`` and `Fatal` where the topic does not exist.

@@ -22,6 +22,7 @@ from stream.clock import Clock
 from stream.delivery import count_published
 from stream.errors import Fatal
 from stream.kafka.client import connection, quiet_sender, started, stopped
+from stream.kafka.sink import without_value
 from stream.kafka.topics import DEAD_LETTER_BYTES
 from stream.offsets import Ticket
 from stream.seams import Message, Partition
@@ -204,7 +205,8 @@ class _Lane:
                 except MessageSizeTooLargeError:
                     await self._producer.abort_transaction()
                     self._telemetry.transactions.labels("aborted").inc()
-                    await self._attempt([_without_large_value(each) for each in messages], tickets[-1].next_offset)
+                    small = [without_value(each) if len(each.value or b"") > SMALL_BYTES else each for each in messages]
+                    await self._attempt(small, tickets[-1].next_offset)
         except TimeoutError:
             raise Fatal(f"no transaction of {self.partition} was possible within {TRANSACTION_S:.0f} s") from None
         except ProducerFenced:
@@ -229,12 +231,3 @@ class _Lane:
         faults.reach("offsets-sent")
         await producer.commit_transaction()
         faults.reach("committed")
-
-
-def _without_large_value(message: Message) -> Message:
-    """A dead letter that is too large for its topic keeps its headers, which say where the original lies."""
-    size = len(message.value or b"")
-    if size <= SMALL_BYTES:
-        return message
-    log.error("record too large for its topic", topic=message.topic, bytes=size)
-    return message._replace(value=None, headers=(*message.headers, ("omitted_bytes", str(size).encode())))

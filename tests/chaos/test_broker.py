@@ -6,37 +6,22 @@ import asyncio
 import os
 import random
 import signal
-from pathlib import Path
 
 import pytest
 
-from model.schema import CycleSteps
 from stream.seams import Record
 from tests.kafka.cluster import KafkaCluster, KafkaNode, kafka_jars, missing_tools
-from tests.oracle import Oracle, agree, clean_run
+from tests.oracle import agree
 from tests.service import StreamProcess, predictions, produce, settings, until_predicted
-from tests.telemetry import artifact, records
+from tests.telemetry import records
 
-STEPS = CycleSteps(window=8)
 FRAMES, CELLS = 600, 4
 SEEDS = range(int(os.environ.get("SEEDS", "1")))
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model") / "artifact"
-    artifact(folder, STEPS)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def telemetry() -> list[Record]:
     return records([f"P{number}" for number in range(8)], FRAMES, CELLS)
-
-
-@pytest.fixture(scope="module")
-def oracle(model: Path, telemetry: list[Record]) -> Oracle:
-    return clean_run(model, telemetry)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -7,29 +7,19 @@ import contextlib
 import os
 import random
 import signal
-from pathlib import Path
 
 import pytest
 
-from model.schema import CycleSteps
 from stream.faults import PLACES
 from stream.seams import Record
-from tests.oracle import Oracle, agree, clean_run
+from tests.oracle import agree
 from tests.service import StreamProcess, consumed, predictions, produce, settings, until_predicted
-from tests.telemetry import artifact, records
+from tests.telemetry import records
 
-STEPS = CycleSteps(window=8)
 PACKS = [f"P{number}" for number in range(8)]
 FRAMES, CELLS = 600, 4
 BAD_EVERY = 97
 SEEDS = range(int(os.environ.get("SEEDS", "1")))
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model") / "artifact"
-    artifact(folder, STEPS)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +29,6 @@ def telemetry() -> list[Record]:
         record if at % BAD_EVERY else record._replace(value=f"bad record {at}".encode())
         for at, record in enumerate(good, 1)
     ]
-
-
-@pytest.fixture(scope="module")
-def oracle(model: Path, telemetry: list[Record]) -> Oracle:
-    return clean_run(model, telemetry)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

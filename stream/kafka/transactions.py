@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
@@ -85,8 +86,9 @@ class ExactlyOnce:
         await self.close([partition])
         settings = self._settings
         name = f"{settings.app}-{partition.topic}-{partition.number}"
-        producer = await started(lambda: _producer(settings, name), settings.kafka.bootstrap)
-        lane = self._lanes[partition] = _Lane(partition, producer, settings, self._telemetry, self._clock)
+        lane = _Lane(partition, name, settings, self._telemetry, self._clock)
+        await lane.connect()
+        self._lanes[partition] = lane
         lane.task = asyncio.create_task(lane.run(), name=name)
         lane.task.add_done_callback(self._ended)
 
@@ -124,11 +126,13 @@ class _Lane:
     """One partition's transactions, one after the other."""
 
     def __init__(
-        self, partition: Partition, producer: Any, settings: Settings, telemetry: Telemetry, clock: Clock
+        self, partition: Partition, transactional_id: str, settings: Settings, telemetry: Telemetry, clock: Clock
     ) -> None:
         self.partition = partition
         self.task: asyncio.Task[None] | None = None
-        self._producer = producer
+        self._producer: Any = None
+        self._transactional_id = transactional_id
+        self._settings = settings
         self._group = settings.kafka.group
         self._interval_s = settings.commit.interval_ms / 1000
         self._telemetry = telemetry
@@ -139,6 +143,14 @@ class _Lane:
         self._urgent = False
         self._busy = False
         self._fenced = False
+
+    async def connect(self) -> None:
+        """Starts the producer, anew if there is one: what any producer of this name left open is aborted by it."""
+        if self._producer is not None:
+            await stopped(self._producer)
+        settings = self._settings
+        make = partial(_producer, settings, self._transactional_id)
+        self._producer = await started(make, settings.kafka.bootstrap)
 
     async def add(self, tickets: Sequence[Ticket]) -> None:
         async with self._changed:
@@ -203,7 +215,8 @@ class _Lane:
                 try:
                     await self._attempt(messages, tickets[-1].next_offset)
                 except MessageSizeTooLargeError:
-                    await self._producer.abort_transaction()
+                    # The client has counted a batch that the broker never took: only a new producer counts right again.
+                    await self.connect()
                     self._telemetry.transactions.labels("aborted").inc()
                     small = [without_value(each) if len(each.value or b"") > SMALL_BYTES else each for each in messages]
                     await self._attempt(small, tickets[-1].next_offset)

@@ -178,6 +178,29 @@ async def test_record_of_ten_megabytes_is_a_dead_letter_unchanged_and_the_stream
     agree(await predictions(given), oracle, once=True)
 
 
+async def test_dead_letter_too_large_for_its_topic_keeps_its_headers_and_the_stream_goes_on(
+    bootstrap, topic, model, telemetry, oracle, make_topic
+):
+    given = settings(bootstrap, topic, model)
+    wide = await make_topic(bootstrap, 1, **{"max.message.bytes": "9000000"})
+    narrow = await make_topic(bootstrap, 1, **{"max.message.bytes": "1000000"})
+    given = given.model_copy(
+        update={"topics": given.topics.model_copy(update={"telemetry": wide, "dead_letters": narrow})}
+    )
+    await produce(given, [*telemetry[:100], Record(0, 0, b"big", b"x" * 4_000_000), *telemetry[100:]])
+    async with StreamProcess(given, "--until-idle", "2") as service:
+        assert await service.ended(120) == 0, service.log
+    (letter,) = await consumed(given, narrow)
+    headers = dict(letter.headers)
+    assert (letter.key, headers["reason"], headers["topic"]) == (b"big", b"too_large", wide.encode())
+    if letter.value is None:
+        assert headers["omitted_bytes"] == b"4000000"
+        assert "record too large for its topic" in service.log
+    else:  # a broker that keeps no limit keeps the record whole
+        assert len(letter.value) == 4_000_000
+    agree(await predictions(given), oracle, once=True)
+
+
 async def test_records_deleted_before_they_were_read_are_counted_and_said(kafka, topic, model, telemetry):
     given = settings(kafka.bootstrap, topic, model)
     given = given.model_copy(update={"topics": given.topics.model_copy(update={"partitions": 1})})

@@ -47,6 +47,8 @@ class Workers:
     def _start(self, index: int) -> subprocess.Popen[bytes]:
         port = self.settings.http.port
         own = {environment_name("http.port"): str(port + index if port else 0)}
+        if (name := self.settings.kafka.instance_id) is not None:
+            own[environment_name("kafka.instance_id")] = f"{name}-{index + 1}"
         command = [sys.executable, "-m", "cyclecast", "stream", *self.arguments]
         # A process group of their own: Ctrl-C in a terminal comes here first, and from here once to each.
         return subprocess.Popen(command, env=os.environ | own, stdin=subprocess.DEVNULL, process_group=0)  # noqa: S603

@@ -45,6 +45,7 @@ def _addresses(value: str) -> str:
 
 Bootstrap = Annotated[str, AfterValidator(_addresses)]
 TopicName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+InstanceId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,239}$")]
 AppName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,100}$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -74,6 +75,7 @@ class KafkaSettings(Frozen):
 
     bootstrap: Bootstrap = "127.0.0.1:9092"
     group: str = Field(default="cyclecast", min_length=1, max_length=249)
+    instance_id: InstanceId | None = None
     session_timeout_ms: int = Field(default=10_000, ge=1000)
     security: SecuritySettings = SecuritySettings()
 

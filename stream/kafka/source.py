@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, OffsetAndMetad
 from aiokafka.errors import (
     CommitFailedError,
     IllegalStateError,
+    KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
 )
@@ -21,6 +22,7 @@ from stream.clock import Clock
 from stream.errors import Fatal
 from stream.health import Health
 from stream.kafka.client import connection, patiently, started, stopped
+from stream.kafka.membership import cannot_go_on, keep_name
 from stream.seams import Holder, Partition, Polled, Record
 from stream.settings import Settings
 from stream.telemetry import Telemetry
@@ -54,6 +56,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
         self._consumer = consumer
         self._topic = settings.topics.telemetry
         self._group = settings.kafka.group
+        self._instance_id = settings.kafka.instance_id
         self._bootstrap = settings.kafka.bootstrap
         self._telemetry = telemetry
         self._health = health
@@ -76,6 +79,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
             return AIOKafkaConsumer(
                 **connection(settings.kafka),
                 group_id=settings.kafka.group,
+                group_instance_id=settings.kafka.instance_id,
                 enable_auto_commit=False,
                 auto_offset_reset="none",
                 isolation_level="read_committed",
@@ -86,7 +90,10 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
             )
 
         health.require("partitions", "joining the group")
-        return cls(await started(make, settings.kafka.bootstrap), settings, telemetry, health, clock)
+        consumer = await started(make, settings.kafka.bootstrap)
+        if settings.kafka.instance_id is not None:
+            keep_name(consumer)
+        return cls(consumer, settings, telemetry, health, clock)
 
     def end(self) -> None:
         """Lets `poll` finish after what it is handing over now."""
@@ -121,6 +128,8 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
             except OffsetOutOfRangeError as error:
                 await self._out_of_range(error.args[0])
                 continue
+            except KafkaError as error:
+                raise cannot_go_on(error, self._group, self._instance_id) from error
             handed = False
             for topic_partition, records in fetched.items():
                 partition = Partition(topic_partition.topic, topic_partition.partition)

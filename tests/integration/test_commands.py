@@ -23,7 +23,7 @@ from stream.errors import Fatal
 from stream.kafka.broker import EmbeddedBroker
 from stream.kafka.probe import partitions_by_topic, stored
 from stream.kafka.topics import ensure, wanted
-from stream.settings import Settings
+from stream.settings import Settings, environment_name
 from tests.command_line import CommandLine
 from tests.kafka.cluster import KafkaNode
 from tests.service import ROOT, as_environment, settings
@@ -244,6 +244,22 @@ def test_workers_share_the_partitions_and_end_together(
     read = cyclecast.invoke("predictions", "--from", "earliest", "--until-idle", "0.5", "--json")
     identities = {(each["cell"], each["step"]) for each in map(json.loads, read.out.splitlines())}
     assert identities == {(cell, step) for cell in range(3) for step in range(1, CYCLES)}
+
+
+def test_each_worker_of_a_named_process_has_a_name_of_its_own(
+    chosen: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = chosen.model_copy(update={"kafka": chosen.kafka.model_copy(update={"instance_id": "pod-0"})})
+    started: list[str] = []
+
+    def start(*_: object, env: dict[str, str], **__: object) -> subprocess.Popen[bytes]:
+        started.append(env[environment_name("kafka.instance_id")])
+        return ended(["true"])
+
+    ended = subprocess.Popen
+    monkeypatch.setattr("cyclecast.workers.subprocess.Popen", start)
+    assert Workers(named, 3, []).run() == 0
+    assert started == ["pod-0-1", "pod-0-2", "pod-0-3"]
 
 
 def test_a_worker_that_fails_ends_the_rest(chosen: Settings, capfd: pytest.CaptureFixture[str]) -> None:

@@ -21,6 +21,7 @@ from stream.kafka.sink import KafkaSink
 from stream.kafka.source import KafkaSource
 from stream.kafka.topics import ensure, wanted
 from stream.kafka.transactions import ExactlyOnce, has_transactions
+from stream.kafka.watchdog import Watchdog
 from stream.settings import Settings
 from stream.telemetry import Telemetry
 
@@ -120,13 +121,16 @@ class Service:
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLD)
         log.info("streaming", model=artifact.model_id, group=settings.kafka.group, delivery=delivery)
-        watch = asyncio.create_task(self._end_when_idle(source))
+        watchdog = Watchdog(settings, self.health, source.progress)
+        watches = [asyncio.create_task(self._end_when_idle(source)), asyncio.create_task(watchdog.run())]
         try:
             await pipeline.run()
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from group
         finally:
-            watch.cancel()
+            for watch in watches:
+                watch.cancel()
+            await asyncio.wait(watches)
             await source.stop()
             if sink is not None:
                 await sink.stop()

@@ -23,6 +23,7 @@ from stream.errors import Fatal
 from stream.health import Health
 from stream.kafka.client import connection, patiently, started, stopped
 from stream.kafka.membership import cannot_go_on, keep_name
+from stream.kafka.watchdog import Progress
 from stream.seams import Holder, Partition, Polled, Record
 from stream.settings import Settings
 from stream.telemetry import Telemetry
@@ -68,6 +69,8 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
         self._next: dict[Partition, int] = {}
         self._failure: Exception | None = None
         self._stopping = False
+        self._joined = False
+        self._drained = 0
         self._last_record_s: float | None = None
         self._lag_reported_s = 0.0
 
@@ -130,6 +133,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
                 continue
             except KafkaError as error:
                 raise cannot_go_on(error, self._group, self._instance_id) from error
+            self._drained += sum(map(len, fetched.values())) < POLL_RECORDS
             handed = False
             for topic_partition, records in fetched.items():
                 partition = Partition(topic_partition.topic, topic_partition.partition)
@@ -140,6 +144,18 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
             if not handed:
                 await self._check_restored()
                 yield None
+
+    async def progress(self) -> Progress:
+        """Where it stands, for a watchdog."""
+        if not self._joined:
+            return Progress(self._drained, None)
+        held = {partition: TopicPartition(*partition) for partition in self._open}
+        positions = {
+            partition: await self._consumer.position(tp)
+            for partition, tp in held.items()
+            if tp in self._consumer.assignment()
+        }
+        return Progress(self._drained, positions)
 
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Commits; what is refused because the partition moved on will be read again by its new owner."""
@@ -157,6 +173,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Publishes and commits what is on its way, within a bounded time; the rest is read again by the new owner."""
+        self._joined = False
         partitions = [Partition(tp.topic, tp.partition) for tp in revoked]
         for partition in partitions:
             self._open.pop(partition, None)
@@ -175,6 +192,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Notes what is held now; `poll` opens it, so that no record is handed over before."""
+        self._joined = True
         self._assigned = {Partition(tp.topic, tp.partition) for tp in assigned}
         self._telemetry.rebalances.inc()
         log.info("partitions assigned", partitions=sorted(tp.partition for tp in assigned))

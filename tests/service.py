@@ -21,12 +21,14 @@ from stream.settings import Settings
 ROOT = Path(__file__).parent.parent
 
 
-def settings(bootstrap: str, name: str, model: Path, **more: Any) -> Settings:
+def settings(
+    bootstrap: str, name: str, model: Path, *, session_timeout_ms: int = 10_000, replication: int = 1, **more: Any
+) -> Settings:
     """Settings whose topics and group begin with ``name``."""
     return Settings.model_validate(
         {
             "app": name,
-            "kafka": {"bootstrap": bootstrap, "group": name},
+            "kafka": {"bootstrap": bootstrap, "group": name, "session_timeout_ms": session_timeout_ms},
             "topics": {
                 "telemetry": f"{name}.telemetry",
                 "predictions": f"{name}.predictions",
@@ -34,6 +36,7 @@ def settings(bootstrap: str, name: str, model: Path, **more: Any) -> Settings:
                 "alerts": f"{name}.alerts",
                 "dead_letters": f"{name}.dlq",
                 "partitions": 4,
+                "replication": replication,
             },
             "model": {"path": str(model)},
             "commit": {"interval_ms": 50},
@@ -96,7 +99,7 @@ class StreamProcess:
         assert self._process is not None
         self._process.send_signal(number)
 
-    async def ended(self, timeout_s: float = 60) -> int:
+    async def ended(self, timeout_s: float | None = 60) -> int:
         """The exit code, once it ended; its log is whole then."""
         assert self._process is not None
         assert self._reading is not None

@@ -1,25 +1,114 @@
-"""What the chaos tests share: a model whose answers are arbitrary and always the same, and the run without trouble."""
+"""What the chaos tests share: seeds, brokers that may be killed, a stage on each, and the table in the end."""
 
 from __future__ import annotations
 
+import asyncio
+import io
+import os
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from model.schema import CycleSteps
 from stream.seams import Record
+from stream.settings import Settings
+from tests.chaos.report import Run, save, table
+from tests.chaos.stage import Stage
+from tests.kafka.cluster import KafkaCluster, KafkaNode, kafka_jars, missing_tools
 from tests.oracle import Oracle, clean_run
-from tests.telemetry import artifact
+from tests.service import settings
+from tests.telemetry import artifact, records
+
+SEEDS = int(os.environ.get("SEEDS", "1"))
+RUNS: pytest.StashKey[list[Run]] = pytest.StashKey()
+RESULTS = Path("build", "chaos.json")
+PACKS = [f"P{number}" for number in range(8)]
+FRAMES, CELLS = 600, 4
+BAD_EVERY = 97
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each schedule runs with SEEDS seeds, one if nothing is said."""
+    if "seed" in metafunc.fixturenames:
+        metafunc.parametrize("seed", range(SEEDS))
 
 
 @pytest.fixture(scope="package")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An artifact whose answers are arbitrary and always the same."""
     folder = tmp_path_factory.mktemp("model") / "artifact"
     artifact(folder, CycleSteps(window=8))
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
+def telemetry() -> list[Record]:
+    """Frames of eight packs; some records are broken."""
+    return [
+        record if at % BAD_EVERY else record._replace(value=f"bad record {at}".encode())
+        for at, record in enumerate(records(PACKS, FRAMES, CELLS), 1)
+    ]
+
+
+@pytest.fixture(scope="package")
 def oracle(model: Path, telemetry: list[Record]) -> Oracle:
-    """What the module's own telemetry should give."""
+    """What the telemetry should give."""
     return clean_run(model, telemetry)
+
+
+@pytest.fixture(scope="package")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaNode]:
+    """A broker alone; whoever kills it starts it again."""
+    if reason := missing_tools():
+        pytest.skip(f"Apache Kafka cannot run here: {reason}")
+    alone = KafkaNode(tmp_path_factory.mktemp("node"), kafka_jars())
+    asyncio.run(alone.start())
+    yield alone
+    alone.kill()
+
+
+@pytest.fixture(scope="package")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    """Three brokers; whoever kills one starts it again."""
+    if reason := missing_tools():
+        pytest.skip(f"Apache Kafka cannot run here: {reason}")
+    three = KafkaCluster(tmp_path_factory.mktemp("cluster"), kafka_jars())
+    asyncio.run(three.__aenter__())
+    yield three
+    asyncio.run(three.__aexit__())
+
+
+@pytest.fixture
+def where(node: KafkaNode, topic: str, model: Path) -> Settings:
+    """What the pods are told: on the broker alone, unless a module says otherwise."""
+    return settings(node.bootstrap, topic, model, session_timeout_ms=3000, batch={"max_windows": 8})
+
+
+@pytest.fixture
+async def stage(
+    request: pytest.FixtureRequest, where: Settings, telemetry: list[Record], oracle: Oracle, seed: int
+) -> AsyncIterator[Stage]:
+    """An empty stage. The schedule is called what its test's name says after ``_after_``."""
+    name = request.function.__name__
+    schedule = name.partition("_after_")[2].replace("_", " ")
+    play = Stage(schedule, seed, where, telemetry, oracle, once="at_least_once" not in name)
+    try:
+        await play.open()
+        yield play
+    finally:
+        await play.close()
+        assert play.run is not None
+        request.config.stash.setdefault(RUNS, []).append(play.run)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The table, and every run as JSON."""
+    if runs := config.stash.get(RUNS, []):
+        shown = Console(file=io.StringIO(), width=200)
+        shown.print(table(runs))
+        assert isinstance(shown.file, io.StringIO)
+        terminalreporter.write_line(shown.file.getvalue())
+        save(runs, config.rootpath / RESULTS)
+        terminalreporter.write_line(f"every run: {RESULTS}")

@@ -13,7 +13,7 @@ import time
 import uuid
 from base64 import urlsafe_b64encode
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
@@ -68,13 +68,23 @@ class KafkaNode:
         self.quorum: Quorum | None = None
         self.folder = folder
         self._classpath = f"{jars}/*"
-        self._ports = _free_ports(2)
+        self._ports = _free_ports(4)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def bootstrap(self) -> str:
         """``HOST:PORT``; the same after a restart."""
         return f"{HOST}:{self._ports[0]}"
+
+    @property
+    def detour(self) -> tuple[int, int]:
+        """Another way in, for a proxy: the port that the node tells clients of that way, and where it listens."""
+        return self._ports[2], self._ports[3]
+
+    @property
+    def data(self) -> Path:
+        """The folder of its logs."""
+        return self.folder / "log"
 
     @property
     def voter(self) -> str:
@@ -163,7 +173,7 @@ class KafkaNode:
             )
 
     def _properties(self) -> str:
-        broker, controller = self._ports
+        broker, controller, advertised, detour = self._ports
         replicas = 1 if self.quorum is None else self.quorum.nodes
         settings = {
             "process.roles": "broker,controller",
@@ -174,10 +184,13 @@ class KafkaNode:
                 else {"controller.quorum.voters": self.quorum.voters}
             ),
             "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
-            "listeners": f"PLAINTEXT://{HOST}:{broker},CONTROLLER://{HOST}:{controller}",
-            "advertised.listeners": f"PLAINTEXT://{HOST}:{broker},CONTROLLER://{HOST}:{controller}",
-            "log.dirs": self.folder / "log",
+            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,DETOUR:PLAINTEXT",
+            "listeners": f"PLAINTEXT://{HOST}:{broker},DETOUR://{HOST}:{detour},CONTROLLER://{HOST}:{controller}",
+            "advertised.listeners": (
+                f"PLAINTEXT://{HOST}:{broker},DETOUR://{HOST}:{advertised},CONTROLLER://{HOST}:{controller}"
+            ),
+            "inter.broker.listener.name": "PLAINTEXT",
+            "log.dirs": self.data,
             "auto.create.topics.enable": "false",
             "broker.heartbeat.interval.ms": 300,  # a killed node may register again when its session is over
             "broker.session.timeout.ms": 1500,
@@ -249,8 +262,16 @@ class KafkaCluster:
             (found,) = await admin.describe_topics([topic])
         finally:
             await admin.close()
-        leads = next(each["leader"] for each in found["partitions"] if each["partition"] == partition)
-        return next(node for node in self.nodes if node.node_id == leads)
+        return self._node(next(each["leader"] for each in found["partitions"] if each["partition"] == partition))
+
+    async def coordinator(self, name: str, kind: Literal["group", "transaction"]) -> KafkaNode:
+        """The node that coordinates a consumer group, or the transactions of a producer of that transactional id."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        await admin.start()
+        try:
+            return self._node(await admin.find_coordinator(name, int(kind == "transaction")))
+        finally:
+            await admin.close()
 
     async def healed(self) -> None:
         """Waits until every replica of every partition is in sync: from then on any one node may be lost."""
@@ -266,6 +287,9 @@ class KafkaCluster:
                     await asyncio.sleep(0.2)
         finally:
             await admin.close()
+
+    def _node(self, node_id: int) -> KafkaNode:
+        return next(node for node in self.nodes if node.node_id == node_id)
 
     def _kill(self) -> None:
         for node in self.nodes:

@@ -1,0 +1,257 @@
+"""Verbs for schedules: telemetry is fed, pods and brokers die, and in the end all is as if nothing had happened."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+
+from stream.kafka.sink import KafkaSink
+from stream.kafka.topics import ensure, wanted
+from stream.seams import Message, Record
+from stream.settings import Settings
+from tests.chaos.onlooker import Onlooker
+from tests.chaos.pod import Pod
+from tests.chaos.report import RECOVERY_S, Run
+from tests.kafka.cluster import KafkaNode
+from tests.kafka.proxy import Proxy
+from tests.oracle import Agreement, Oracle, compare
+from tests.service import consumed, predictions
+
+IDLE_S = 0.05
+PATIENCE_S = 90.0
+LAST_SHARE = 0.15  # of the telemetry is kept back until all faults are over: something is due after them
+
+
+class Stage:
+    """One run of a schedule. Its verbs count the faults; `agrees` ends it, and holds it to the law."""
+
+    def __init__(
+        self, schedule: str, seed: int, settings: Settings, telemetry: Sequence[Record], oracle: Oracle, *, once: bool
+    ) -> None:
+        self.schedule = schedule
+        self.seed = seed
+        self.settings = settings
+        self.telemetry = telemetry
+        self.oracle = oracle
+        self.once = once
+        self.chance = random.Random(f"{schedule} {seed}")
+        self.onlooker = Onlooker(settings, oracle)
+        self.run: Run | None = None
+        self._began_s = time.monotonic()
+        self._struck_s = self._began_s
+        self._faults = 0
+        self._restarts = 0
+        self._pods: dict[Pod, asyncio.Task[None]] = {}
+        self._fed = 0
+        self._hurry = False
+        self._feeding: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._sink: KafkaSink | None = None
+
+    async def open(self) -> None:
+        """Makes the topics; the onlooker takes his seat."""
+        await ensure(self.settings, wanted(self.settings))
+        self._sink = await KafkaSink.start(self.settings)
+        self._watching = asyncio.create_task(self.onlooker.run())
+
+    async def close(self) -> None:
+        """Ends all that still runs. A run that did not come to its end is one that failed."""
+        if self.run is None:
+            self._note("gave up")
+            self.run = self._run(Agreement(self.onlooker.seen, 0, self.onlooker.outstanding, 0), 0, passed=False)
+            for pod in self._pods:
+                print(f"--- log of pod {self._name(pod)} ---\n{pod.log[-6000:]}")
+        tasks = [*self._pods.values(), *filter(None, (self._feeding, self._watching))]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._sink is not None:
+            await self._sink.stop()
+        await self._delete_topics()
+
+    def feed(self, over_s: float) -> None:
+        """Sends telemetry from now on, evenly, in the background; the last of it when the run comes to its end."""
+        self._note(f"feed over {over_s:g} s")
+        self._feeding = asyncio.create_task(self._feed(over_s, int(len(self.telemetry) * (1 - LAST_SHARE))))
+
+    def pods(self, *faults: str | None, through: Proxy | None = None) -> list[Pod]:
+        """Starts a pod for each fault, ``None`` for one that is left alone; with a network of their own, if given."""
+        settings = self.settings
+        if through is not None:
+            kafka = settings.kafka.model_copy(update={"bootstrap": through.bootstrap})
+            settings = settings.model_copy(update={"kafka": kafka})
+        started = [Pod(settings, fault, self._died) for fault in faults]
+        for pod in started:
+            self._pods[pod] = asyncio.create_task(pod.run())
+            self._note(f"start pod {self._name(pod)}" + (f", to die at {pod.fault}" if pod.fault else ""))
+        return started
+
+    def kill(self, pod: Pod, *, for_good: bool = False) -> None:
+        """SIGKILL."""
+        pod.kill(for_good=for_good)
+        self._struck(f"kill pod {self._name(pod)}" + (" for good" if for_good else ""))
+
+    def leave(self, pod: Pod) -> None:
+        """SIGTERM: it drains, and is not started again."""
+        pod.leave()
+        self._struck(f"end pod {self._name(pod)}")
+
+    @contextlib.asynccontextmanager
+    async def asleep(self, pod: Pod) -> AsyncIterator[None]:
+        """SIGSTOP, and in the end SIGCONT."""
+        pod.send(signal.SIGSTOP)
+        self._struck(f"pod {self._name(pod)} sleeps")
+        try:
+            yield
+        finally:
+            pod.send(signal.SIGCONT)
+        self._over(f"pod {self._name(pod)} is awake")
+
+    @contextlib.asynccontextmanager
+    async def down(self, node: KafkaNode) -> AsyncIterator[None]:
+        """The broker is killed, and in the end started again."""
+        node.kill()
+        self._struck(f"kill broker {node.node_id}")
+        try:
+            yield
+        finally:
+            await node.start()
+        self._over(f"broker {node.node_id} is up")
+
+    @contextlib.contextmanager
+    def fault(self, what: str) -> Any:
+        """Counts what is done within as one fault."""
+        self._struck(what)
+        yield
+        self._over(f"over: {what}")
+
+    async def pause(self, least_s: float, most_s: float) -> None:
+        """Lets a while pass, of a length that the seed chooses."""
+        seconds = self.chance.uniform(least_s, most_s)
+        self._note(f"pause {seconds:.2f} s")
+        await asyncio.sleep(seconds)
+
+    async def progress(self) -> None:
+        """Waits until something becomes readable that was not before."""
+        seen, deadline_s = self.onlooker.seen, time.monotonic() + PATIENCE_S
+        await self._until(lambda: self.onlooker.seen > seen, lambda: deadline_s)
+        self._note(f"{self.onlooker.seen} readable")
+
+    async def agrees(self) -> None:
+        """Feeds the rest. All is readable within a minute of the last fault, pods end in order, and the law holds."""
+        self._hurry = True
+        if self._feeding is not None:
+            await self._feeding
+        await self._send(len(self.telemetry))
+        self._note("all is fed")
+        all_fed_s = time.monotonic()
+        await self._until(lambda: self.onlooker.outstanding <= 0, lambda: max(self._struck_s, all_fed_s) + RECOVERY_S)
+        recovery_s = max(self.onlooker.last_s - max(self._struck_s, all_fed_s), 0.0)
+        self._note(f"all is readable, {recovery_s:.1f} s after the last fault")
+        codes = await self._drained()
+        found = compare(await predictions(self.settings), self.oracle)
+        letters = [record.value for record in await consumed(self.settings, self.settings.topics.dead_letters)]
+        agreement = self._with_letters(found, letters)
+        self.run = self._run(agreement, len(letters), passed=self._lawful(agreement), recovery_s=recovery_s)
+        assert self._lawful(agreement), agreement
+        assert set(codes) <= {0, -signal.SIGTERM}, f"pods ended with {codes}"  # or so early that nothing was begun
+
+    async def _feed(self, over_s: float, until: int) -> None:
+        begin_s, first = time.monotonic(), self._fed
+        while self._fed < until and not self._hurry:
+            await asyncio.sleep(IDLE_S)
+            share = min((time.monotonic() - begin_s) / over_s, 1.0)
+            await self._send(first + round((until - first) * share))
+
+    async def _send(self, until: int) -> None:
+        assert self._sink is not None
+        topic = self.settings.topics.telemetry
+        records = self.telemetry[self._fed : until]
+        self._fed = max(until, self._fed)
+        await (await self._sink.send([Message(topic, each.key, each.value, each.headers) for each in records]))
+        self.onlooker.fed(self._fed)
+
+    async def _until(self, true: Callable[[], bool], deadline_s: Callable[[], float]) -> None:
+        while not true():
+            self._raise_failures()
+            assert time.monotonic() < deadline_s(), (
+                f"too late: {self.onlooker.seen} readable, {self.onlooker.outstanding} outstanding"
+            )
+            await asyncio.sleep(IDLE_S)
+
+    async def _drained(self) -> list[int | None]:
+        for pod in self._pods:
+            pod.leave()
+        await asyncio.wait_for(asyncio.gather(*self._pods.values()), PATIENCE_S)
+        return [pod.code for pod in self._pods if pod.code != -signal.SIGKILL]
+
+    def _with_letters(self, found: Agreement, letters: Sequence[bytes]) -> Agreement:
+        expected = {record.value for record in self.telemetry if record.value and record.value.startswith(b"bad")}
+        different = set(letters)
+        return found._replace(
+            duplicates=found.duplicates + len(letters) - len(different),
+            missing=found.missing + len(expected - different),
+            wrong=found.wrong + len(different - expected),
+        )
+
+    def _lawful(self, agreement: Agreement) -> bool:
+        return not (agreement.missing or agreement.wrong or (self.once and agreement.duplicates))
+
+    def _run(self, agreement: Agreement, letters: int, *, passed: bool, recovery_s: float = RECOVERY_S) -> Run:
+        return Run(
+            schedule=self.schedule,
+            seed=self.seed,
+            passed=passed,
+            faults=self._faults,
+            restarts=self._restarts,
+            records=self._fed,
+            predictions=agreement.published,
+            dead_letters=letters,
+            duplicates=agreement.duplicates,
+            missing=agreement.missing,
+            wrong=agreement.wrong,
+            stall_s=self.onlooker.stall_s,
+            recovery_s=recovery_s,
+        )
+
+    def _died(self, pod: Pod, code: int) -> None:
+        self._restarts += 1
+        if pod.fault is not None and code == -signal.SIGKILL:
+            self._struck(f"pod {self._name(pod)} died at {pod.fault}")
+        else:
+            self._note(f"pod {self._name(pod)} ended with {code}, start it again")
+
+    def _struck(self, what: str) -> None:
+        self._faults += 1
+        self._over(what)
+
+    def _over(self, what: str) -> None:
+        self._struck_s = time.monotonic()
+        self._note(what)
+
+    def _note(self, what: str) -> None:
+        print(f"seed {self.seed} at {time.monotonic() - self._began_s:5.1f} s: {what}")
+
+    def _name(self, pod: Pod) -> int:
+        return [*self._pods].index(pod) + 1
+
+    def _raise_failures(self) -> None:
+        for task in (*self._pods.values(), self._feeding, self._watching):
+            if task is not None and task.done() and not task.cancelled() and (error := task.exception()):
+                raise error
+
+    async def _delete_topics(self) -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka.bootstrap)
+        await admin.start()
+        try:
+            mine = [name for name in await admin.list_topics() if name.startswith(self.settings.app)]
+            await admin.delete_topics(mine)
+        finally:
+            await admin.close()

@@ -1,0 +1,83 @@
+"""What the proof itself stands on: the comparison sees what it should see, and faults are faults."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stream.kafka.broker import HOST
+from tests.kafka import disk
+from tests.kafka.proxy import Proxy
+from tests.oracle import Agreement, Oracle, agree, compare
+
+
+def test_the_comparison_counts_what_is_twice_missing_unknown_changed_and_out_of_order(oracle: Oracle) -> None:
+    good = copy.deepcopy([*oracle.values()])
+    size = len(good)
+    assert compare(good, oracle) == Agreement(size, 0, 0, 0)
+    assert compare([*good, good[0]], oracle) == Agreement(size + 1, 1, 0, 0)
+    assert compare(good[1:], oracle) == Agreement(size - 1, 0, 1, 0)
+    assert compare([*good, {**good[-1], "step": 999}], oracle) == Agreement(size + 1, 0, 0, 1)
+    assert compare(good[::-1], oracle).wrong > 0
+    changed = copy.deepcopy(good[-1])
+    changed["horizons"][0]["capacity_ah"]["p50"] += 1e-3
+    assert compare([*good[:-1], changed], oracle) == Agreement(size, 0, 0, 1)
+    with pytest.raises(AssertionError):
+        agree([*good, good[0]], oracle, once=True)
+    assert agree([*good, good[0]], oracle, once=False).duplicates == 1
+
+
+async def test_a_stalled_network_keeps_what_it_was_given_and_a_cut_one_loses_it() -> None:
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(100):
+            writer.write(data)
+        writer.close()
+
+    server = await asyncio.start_server(echo, HOST, 0)
+    probe = await asyncio.start_server(echo, HOST, 0)
+    free = probe.sockets[0].getsockname()[1]
+    probe.close()
+    await probe.wait_closed()
+    async with server, Proxy(free, server.sockets[0].getsockname()[1]) as network:
+        reader, writer = await asyncio.open_connection(HOST, network.port)
+        for there, back in ((True, False), (False, True), (True, True)):
+            network.stall(there=there, back=back)
+            writer.write(b"held")
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(reader.readexactly(4), 0.1)
+            network.flow()
+            assert await asyncio.wait_for(reader.readexactly(4), 5) == b"held"
+        network.cut()
+        with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+            await asyncio.wait_for(reader.readexactly(1), 5)
+        writer.close()
+
+
+def test_a_full_disk_takes_a_little_more_and_then_nothing(tmp_path: Path) -> None:
+    log = tmp_path / "t-0" / "0.log"
+    log.parent.mkdir()
+    log.write_bytes(b"x" * 1000)
+    endless = "import sys\nwith open(sys.argv[1], 'ab', 0) as log:\n    input()\n    while log.write(b'y' * 100): pass"
+    writing = subprocess.Popen(
+        [sys.executable, "-c", endless, str(log)], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    limit = disk.fill(writing.pid, tmp_path, random.Random(0))
+    _, said = writing.communicate("go\n", timeout=30)
+    assert "File too large" in said
+    assert 1000 <= log.stat().st_size == limit <= 1000 + 4096
+
+
+def test_a_lost_page_cache_shortens_all_logs_but_the_one_that_is_written_through(tmp_path: Path) -> None:
+    for name in ("t-0", disk.RAFT_LOG):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0.log").write_bytes(bytes(range(250)))
+    lost = disk.lose_unwritten(tmp_path, random.Random(0))
+    assert 0 < lost <= 125
+    assert (tmp_path / "t-0" / "0.log").read_bytes() == bytes(range(250 - lost))
+    assert len((tmp_path / disk.RAFT_LOG / "0.log").read_bytes()) == 250

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
-
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from model.training_config import Augmentation
 
 
-def augmented(windows: Tensor, augment: Augmentation, min_steps: int) -> Tensor:
-    """Windows [n, L, C] after each its own draw of what `Augmentation` says; at least ``min_steps`` steps stay."""
-    count, length, channels = windows.shape
-    device = windows.device
-    newest = torch.randint(min(min_steps, length), length + 1, (count, 1), device=device)
-    truncated = torch.rand(count, 1, device=device) < augment.truncate
-    gone = truncated & (torch.arange(length, device=device) < length - newest)  # [n, L]
-    masked = torch.rand(count, channels, device=device) < augment.mask  # [n, C]
-    return windows.masked_fill(gone[:, :, None] | masked[:, None, :], math.nan)
+def shown_steps(
+    rng: np.random.Generator, length: NDArray[np.int64], window: int, augment: Augmentation, min_steps: int
+) -> NDArray[np.int64]:
+    """How many of its newest steps each window of ``length`` [n] shows: int64 [n], never fewer than ``min_steps``."""
+    newest = rng.integers(min(min_steps, window), window + 1, len(length))
+    return np.where(rng.random(len(length)) < augment.truncate, np.minimum(newest, length), length)
+
+
+def masked_channels(rng: np.random.Generator, count: int, channels: int, augment: Augmentation) -> NDArray[np.bool_]:
+    """Which channels each of ``count`` windows does not show at all: bool [count, channels]."""
+    return rng.random((count, channels), np.float32) < augment.mask

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -21,22 +23,30 @@ class CheckpointError(Exception):
 
 
 class Epoch(Frozen):
-    """One line of the loss curve. Losses are mean pinball losses in the network's space."""
+    """One line of the loss curve. Losses are mean pinball losses in the network's space.
+
+    ``validation_mae``: each target's mean absolute error on the validation cells, in natural units.
+    """
 
     epoch: int
     train_loss: float
     validation_loss: float
     lr: float
+    validation_mae: dict[str, float]
 
 
 class Standing(Frozen):
-    """All of a run's state that is not a tensor. ``run`` fingerprints configuration and data."""
+    """All of a run's state that is not a tensor. ``run`` fingerprints configuration and data.
+
+    ``steps``: how many the optimiser made. ``scaler``: the state of the `GradScaler`, empty where none is in use.
+    """
 
     run: str
     curve: tuple[Epoch, ...] = ()
+    steps: int = 0
     best_epoch: int = -1
     best_loss: float = float("inf")
-    loss_scale: float = 65536.0
+    scaler: dict[str, int | float] = Field(default_factory=dict)
 
     @property
     def next_epoch(self) -> int:
@@ -46,20 +56,24 @@ class Standing(Frozen):
 
 @dataclass(slots=True)
 class Progress:
-    """A run's state: where it stands, the network as it is, its best weights so far, and the optimiser."""
+    """A run's state: where it stands, the network as it is and as its average is, the best averages so far, and the
+    optimiser.
+    """
 
     standing: Standing
     network: nn.Module
+    averaged: nn.Module
     optimizer: torch.optim.Optimizer
     best: dict[str, Tensor]
 
     def keep_best(self) -> None:
-        """Remembers the network's present weights as the best."""
-        self.best = {name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()}
+        """Remembers the present averages as the best."""
+        self.best = {name: tensor.detach().cpu().clone() for name, tensor in self.averaged.state_dict().items()}
 
     def write(self, folder: Path) -> None:
         """Writes the checkpoint; the old one stays until the new one is whole."""
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        tensors |= {f"averaged.{name}": tensor for name, tensor in self.averaged.state_dict().items()}
         tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in state.items()}
@@ -67,7 +81,10 @@ class Progress:
         content = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
         folder.mkdir(parents=True, exist_ok=True)
         part = folder / f".{CHECKPOINT}.part"
-        part.write_bytes(save(content, {"standing": self.standing.model_dump_json()}))
+        with part.open("wb") as file:
+            file.write(save(content, {"standing": self.standing.model_dump_json()}))
+            file.flush()
+            os.fsync(file.fileno())
         part.replace(folder / CHECKPOINT)
 
     def read(self, folder: Path) -> bool:
@@ -87,6 +104,7 @@ class Progress:
             )
         self.standing = standing
         self.network.load_state_dict(_under("network.", tensors))
+        self.averaged.load_state_dict(_under("averaged.", tensors))
         self.best = _under("best.", tensors)
         optimizer_state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _under("optimizer.", tensors).items():

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from model.block import FrameBlock
@@ -80,9 +79,9 @@ class WindowSet:
         """The cells' names, in their order."""
         return [cell.cell_id for cell in self.cells]
 
-    def windows(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The windows ``rows`` [k]: float32 [k, L, C], NaN where there is no step."""
-        back = np.arange(-self.window, 0)
+    def windows(self, rows: NDArray[np.int64], newest: int | None = None) -> NDArray[np.float32]:
+        """The windows ``rows`` [k]: float32 [k, L, C], NaN where there is no step; or their ``newest`` steps alone."""
+        back = np.arange(-(newest or self.window), 0)
         at = self.end[rows, None] + back
         absent = back < -self.length[rows, None]
         gathered = self.steps[np.where(absent, 0, at)]
@@ -94,16 +93,6 @@ class WindowSet:
         wanted = set(cell_ids)
         chosen = np.array([cell_id in wanted for cell_id in self.cell_ids], bool)
         return np.flatnonzero(chosen[self.cell]) if self.cells else np.zeros(0, np.int64)
-
-
-class Batches(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Whole batches for a `DataLoader`: indexed by an array of rows, it gathers windows [k, L, C] and labels [k, T]."""
-
-    def __init__(self, windows: WindowSet) -> None:
-        self._windows = windows
-
-    def __getitem__(self, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
-        return torch.from_numpy(self._windows.windows(rows)), torch.from_numpy(self._windows.labels[rows])
 
 
 def cell_ids_of(recording: Recording) -> list[str]:

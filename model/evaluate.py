@@ -36,13 +36,13 @@ def predict(
 
 
 def evaluate(
-    manifest: Manifest, forecaster: Forecaster, windows: WindowSet, rows: NDArray[np.int64]
+    manifest: Manifest, quantiles: NDArray[np.float32], windows: WindowSet, rows: NDArray[np.int64]
 ) -> dict[str, JsonValue]:
     """``targets`` and ``baselines`` as in a backtest's metrics, except that capacities are fractions of the nominal.
 
-    ``windows.labels`` are in natural units.
+    quantiles: float32 [k, T, Q], published values for the windows ``rows`` [k]; ``windows.labels`` are in natural
+    units.
     """
-    quantiles = predict(forecaster, windows, rows, "natural")
     names = np.array(windows.cell_ids, object)[windows.cell[rows]].tolist()
     targets: dict[str, JsonValue] = {}
     baselines: dict[str, JsonValue] = {}

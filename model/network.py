@@ -57,9 +57,16 @@ class BatteryLifespanPredictor(nn.Module):
             elif name.startswith("bias_hh"):
                 bias.zero_()
 
-    def forward(self, steps: Tensor) -> Tensor:  # steps: [n, L, input_dim], newest last
-        """Quantiles of each target, from the LSTM's hidden state at the newest step."""
-        hidden, _ = self.lstm(steps)  #            [n, L, hidden_dim]
+    def forward(self, steps: Tensor, absent: int = 0) -> Tensor:  # steps: [n, L, input_dim], newest last
+        """Quantiles of each target, from the LSTM's hidden state at the newest step.
+
+        ``absent`` steps of zeros come before the first; they are the same for all windows and are computed once.
+        """
+        state = None
+        if absent:
+            _, (h, c) = self.lstm(steps.new_zeros(1, absent, steps.shape[-1]))  # [num_layers, 1, hidden_dim] each
+            state = (h.expand(-1, len(steps), -1).contiguous(), c.expand(-1, len(steps), -1).contiguous())
+        hidden, _ = self.lstm(steps, state)  #     [n, L, hidden_dim]
         last = self.dropout(hidden[:, -1])  #      [n, hidden_dim]
         if self.skip:
             last = torch.cat((last, steps[:, -1]), -1)  # [n, hidden_dim + input_dim]
@@ -135,7 +142,10 @@ class Forecaster(nn.Module):
 
     def forward(self, windows: Tensor) -> Tensor:
         """Raw windows float32 [n, L, C] -> quantiles float32 [n, T, Q] in natural units, ascending along Q."""
-        quantiles = self.network_space(windows)
+        return self.natural(self.network_space(windows))
+
+    def natural(self, quantiles: Tensor) -> Tensor:
+        """The network's own quantiles [n, T, Q] -> those that are published: widened, in natural units."""
         middle = quantiles.shape[-1] // 2
         median = quantiles[..., middle : middle + 1]
         # A negative offset narrows, but never past the median.

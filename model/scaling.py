@@ -52,6 +52,17 @@ def to_network_space(
     return scaled
 
 
+def from_network_space(
+    values: NDArray[np.float32], targets: Sequence[Target], scaling: Sequence[TargetScaling]
+) -> NDArray[np.float32]:
+    """The inverse of `to_network_space`: float32 [n, T]."""
+    natural = values.copy()
+    for index, (target, scale) in enumerate(zip(targets, scaling, strict=True)):
+        value = natural[:, index] * np.float32(scale.std) + np.float32(scale.mean)
+        natural[:, index] = np.expm1(value) if target.kind == "rul" else value
+    return natural
+
+
 def _channel(values: NDArray[np.float32]) -> ChannelScaling:
     values = values[np.isfinite(values)].astype(np.float64)
     if not len(values):

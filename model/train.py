@@ -4,43 +4,51 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.metadata
 import math
-import os
-import platform
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.distributed
 from numpy.typing import NDArray
 from pydantic import JsonValue
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from model.artifact import CellData, Manifest, NetworkShape, build, save
-from model.augment import augmented
+from model.artifact import Manifest, build, save
+from model.batches import Lot, Lots, Piece, epoch_pieces
 from model.calibrate import calibrated
 from model.card import card
 from model.checkpoint import CHECKPOINT, Epoch, Progress, Standing
 from model.curves import write_csv, write_png
-from model.dataset import Batches, WindowSet, windows_of
+from model.dataset import WindowSet, windows_of
 from model.evaluate import evaluate, predict
-from model.losses import pinball_loss
+from model.losses import pinball_loss, pinball_sums
+from model.prepare import TrainingError, rows_of, untrained
+from model.ranks import Ranks, joined
 from model.recording import Recording
-from model.scaling import fit_channels, fit_targets, to_network_space
+from model.scaling import from_network_space, to_network_space
 from model.training_config import Role, Training, split_by_cell
+
+__all__ = ["Pace", "TrainingError", "TrainingRun", "train"]
 
 _COVERAGE = 0.9
 _LAST_LR = 0.02  # of the first: where the cosine ends
-_LIBRARIES = ("cyclecast", "torch", "numpy", "numba", "safetensors")
+_AUTOCAST = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-class TrainingError(Exception):
-    """Training cannot go on; the message says what to change."""
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Where training is within an epoch: windows learned from, of how many, at which mean loss so far."""
+
+    epoch: int
+    windows: int
+    of: int
+    loss: float
+    lr: float
 
 
 def train(
@@ -48,36 +56,26 @@ def train(
     config: Training,
     out: Path,
     progress: Callable[[Epoch], None] | None = None,
+    pace: Callable[[Pace], None] | None = None,
     *,
     device: str = "auto",
     resume: bool = False,
 ) -> Manifest:
     """Trains on the recordings and writes the artifact, ``curve.csv`` and ``curve.png`` into ``out``.
 
-    ``progress`` hears of each finished epoch. ``resume`` goes on from the checkpoint in ``out`` and ends with the same
-    weights as a run that was never interrupted. Raises `TrainingConfigError` where the cells do not suffice,
-    `CheckpointError` where the checkpoint is of another run, `TrainingError` where the loss diverges.
+    ``progress`` hears of each finished epoch, ``pace`` of each step of the optimiser. ``resume`` goes on from the
+    checkpoint in ``out`` and ends with the same weights as a run that was never interrupted. Raises
+    `TrainingConfigError` where the cells do not suffice, `CheckpointError` where the checkpoint is of another run,
+    `TrainingError` where the loss diverges.
     """
     windows = windows_of(recordings, config.steps, config.targets, config.eol_soh)
     roles = split_by_cell(windows.cell_ids, config.split, config.seed)
-    with _ranks(device) as ranks:
+    with joined(device) as ranks:
+        if config.precision == "fp16" and ranks.device.type == "cpu":
+            raise TrainingError("precision fp16 needs a CUDA device; on a CPU use auto, fp32 or bf16")
         run = TrainingRun(config, windows, roles, ranks, out)
-        run.fit(progress, resume=resume)
+        run.fit(progress, pace, resume=resume)
         return run.finish()
-
-
-@dataclass(frozen=True, slots=True)
-class Ranks:
-    """This process among those that train together, and its device; alone it is 0 of 1."""
-
-    rank: int
-    world: int
-    device: torch.device
-
-    @property
-    def leads(self) -> bool:
-        """Whether this process writes files and speaks."""
-        return self.rank == 0
 
 
 class TrainingRun:
@@ -85,24 +83,40 @@ class TrainingRun:
 
     def __init__(self, config: Training, windows: WindowSet, roles: dict[str, Role], ranks: Ranks, out: Path) -> None:
         self.config, self.windows, self.roles, self.ranks, self.out = config, windows, roles, ranks, out
-        self.manifest = self._manifest()
-        torch.manual_seed(config.seed)
-        self.forecaster = build(self.manifest, dropout=config.dropout).to(ranks.device)
+        self.manifest = untrained(config, windows, roles)
         scaled = to_network_space(windows.labels, config.targets, self.manifest.target_scaling)
         self.scaled = replace(windows, labels=scaled)
+        torch.manual_seed(config.seed)
+        self.forecaster = build(self.manifest, dropout=config.dropout).to(ranks.device)
         self.quantiles = torch.tensor(self.manifest.quantiles, device=ranks.device)
+        # The averaged weights: what is validated, calibrated and kept.
+        self.judged = build(self.manifest).to(ranks.device).requires_grad_(False)
+        self.judged.load_state_dict(self.forecaster.state_dict())
         optimizer = torch.optim.AdamW(self.forecaster.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-        self.state = Progress(Standing(run=self._fingerprint()), self.forecaster.network, optimizer, {})
+        standing = Standing(run=self._fingerprint())
+        self.state = Progress(standing, self.forecaster.network, self.judged.network, optimizer, {})
+        precision = config.precision
+        if precision == "auto":
+            precision = "fp16" if ranks.device.type == "cuda" else "fp32"
+        self.half = _AUTOCAST.get(precision)
+        # Gradients of fp16 underflow unless they are scaled up; bf16 has the exponents of fp32.
+        self.steps = 0
+        self.scaler = torch.amp.GradScaler(ranks.device.type, enabled=precision == "fp16")
 
-    def fit(self, progress: Callable[[Epoch], None] | None, *, resume: bool) -> None:
+    def fit(
+        self, progress: Callable[[Epoch], None] | None, pace: Callable[[Pace], None] | None, *, resume: bool
+    ) -> None:
         """Trains until the epochs or the patience end, with a checkpoint after each epoch."""
         if not (resume and self.state.read(self.out)):
             self.state.keep_best()
+        self.steps = self.state.standing.steps
+        if self.state.standing.scaler:
+            self.scaler.load_state_dict(self.state.standing.scaler)
         network: nn.Module = self.forecaster.network
         if self.ranks.world > 1:
             network = DistributedDataParallel(network)
         while not self._done():
-            epoch = self._epoch(network)
+            epoch = self._epoch(network, pace if self.ranks.leads else None)
             if self.ranks.leads:
                 self.state.write(self.out)
                 write_csv(self.out / "curve.csv", self.state.standing.curve)
@@ -111,167 +125,159 @@ class TrainingRun:
 
     def finish(self) -> Manifest:
         """Calibrates and scores the best weights, and writes the artifact."""
-        self.forecaster.network.load_state_dict(self.state.best)
+        self.judged.network.load_state_dict(self.state.best)
         rows = self._rows("calibration")
         labels = self.scaled.labels[rows].copy()
         for index, target in enumerate(self.config.targets):
             if target.kind == "rul":  # past the end of life nothing is left to cover
                 labels[self.windows.labels[rows, index] <= 0, index] = np.nan
-        found = predict(self.forecaster, self.windows, rows, "network")
-        scaling = calibrated(self.manifest.target_scaling, self.windows.cell[rows], labels, found, _COVERAGE)
+        scaling = calibrated(
+            self.manifest.target_scaling, self.windows.cell[rows], labels, self._predicted(rows), _COVERAGE
+        )
         manifest = self.manifest.model_copy(update={"target_scaling": scaling})
         manifest = manifest.model_copy(update={"metrics": self._metrics(manifest)})
         if self.ranks.leads:
-            manifest = save(self.out, manifest, self.forecaster.network.state_dict(), card(manifest, self.config.note))
+            manifest = save(self.out, manifest, self.judged.network.state_dict(), card(manifest, self.config.note))
             write_png(self.out / "curve.png", self.state.standing.curve, self.state.standing.best_epoch)
             (self.out / CHECKPOINT).unlink(missing_ok=True)
         return manifest
 
-    def _epoch(self, network: nn.Module) -> Epoch:
-        standing, config = self.state.standing, self.config
+    def rehearse(self, steps: int) -> float:
+        """Trains for a few steps, which changes this run's weights; returns the seconds that a window takes.
+
+        The first step, which pays for start-up, is not counted.
+        """
+        pieces = epoch_pieces(self.scaled, self._rows("train"), self.config, 0)
+        ends = [index + 1 for index, piece in enumerate(pieces) if piece.last][: steps + 1]
+        first = pieces[: ends[0]]
+        self._steps(self.forecaster.network, first, None, 0, 0.0)
+        timed = pieces[ends[0] : ends[-1]] or first
+        began_s = time.perf_counter()
+        self._steps(self.forecaster.network, timed, None, 0, 0.0)
+        return (time.perf_counter() - began_s) / sum(len(piece.rows) for piece in timed)
+
+    def _epoch(self, network: nn.Module, pace: Callable[[Pace], None] | None) -> Epoch:
+        standing, config, ranks = self.state.standing, self.config, self.ranks
         number = standing.next_epoch
         # Everything random in an epoch follows from its number: a resumed run draws what an uninterrupted one draws.
-        torch.manual_seed((config.seed * 1_000_003 + number) * 1009 + self.ranks.rank)
+        torch.manual_seed((config.seed * 1_000_003 + number) * 1009 + ranks.rank)
         lr = config.lr * (_LAST_LR + (1 - _LAST_LR) * 0.5 * (1 + math.cos(math.pi * number / config.epochs)))
-        for group in self.state.optimizer.param_groups:
-            group["lr"] = lr
-        train_loss, loss_scale = self._steps(network, self._order(number), standing.loss_scale)
-        validation_loss = self._validation_loss()
+        pieces = epoch_pieces(self.scaled, self._rows("train"), config, number, ranks.rank, ranks.world)
+        train_loss = ranks.summed(self._steps(network, pieces, pace, number, lr))
+        validation_loss, validation_mae = self._validated()
         if not math.isfinite(train_loss + validation_loss):
             raise TrainingError(f"the loss is no longer finite in epoch {number}: lower lr ({config.lr}) or clip_norm")
-        epoch = Epoch(epoch=number, train_loss=train_loss, validation_loss=validation_loss, lr=lr)
-        update: dict[str, object] = {"curve": (*standing.curve, epoch), "loss_scale": loss_scale}
+        epoch = Epoch(
+            epoch=number,
+            train_loss=train_loss,
+            validation_loss=validation_loss,
+            lr=lr,
+            validation_mae=validation_mae,
+        )
+        update: dict[str, object] = {
+            "curve": (*standing.curve, epoch),
+            "steps": self.steps,
+            "scaler": self.scaler.state_dict(),
+        }
         if validation_loss < standing.best_loss:
             self.state.keep_best()
             update |= {"best_epoch": number, "best_loss": validation_loss}
         self.state.standing = standing.model_copy(update=update)
         return epoch
 
-    def _steps(self, network: nn.Module, order: list[NDArray[np.int64]], loss_scale: float) -> tuple[float, float]:
-        """Trains on the batches of row numbers; returns their mean loss and the loss scale to go on with."""
-        on_cuda = self.ranks.device.type == "cuda"
-        scaler = torch.amp.GradScaler("cuda", init_scale=loss_scale, enabled=on_cuda)
-        batches = DataLoader(
-            Batches(self.scaled), sampler=order, batch_size=None, num_workers=self.config.workers, pin_memory=on_cuda
+    def _steps(
+        self, network: nn.Module, pieces: list[Piece], pace: Callable[[Pace], None] | None, epoch: int, lr: float
+    ) -> float:
+        """Trains on the pieces; returns this process's part of their mean loss."""
+        optimizer, scaler = self.state.optimizer, self.scaler
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        lots = DataLoader(
+            Lots(self.scaled),
+            sampler=pieces,
+            batch_size=None,
+            num_workers=self.config.workers,
+            pin_memory=self.ranks.device.type == "cuda",
         )
-        total = 0.0
+        total = torch.zeros((), dtype=torch.float64, device=self.ranks.device)
+        done = steps = 0
         network.train()
-        for index, (windows, labels) in enumerate(batches):
-            loss = self._loss(network, windows.to(self.ranks.device, non_blocking=True), labels, amp=on_cuda)
-            scaler.scale(loss / self.config.accumulate).backward()  # type: ignore[no-untyped-call]
-            total += float(loss.detach())
-            if (index + 1) % self.config.accumulate == 0 or index + 1 == len(order):
-                scaler.unscale_(self.state.optimizer)
+        for lot in lots:
+            # Between processes gradients travel once a step, with its last piece.
+            alone = contextlib.nullcontext() if lot.last or self.ranks.world == 1 else network.no_sync()  # type: ignore[operator]
+            with alone:
+                loss = self._loss(network, lot)
+                # Gradients are averaged over the processes, where the loss is a sum over their pieces.
+                scaler.scale(loss * self.ranks.world).backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+            done += len(lot.windows)
+            if lot.last:
+                steps += 1
+                scaler.unscale_(optimizer)
                 nn.utils.clip_grad_norm_(network.parameters(), self.config.clip_norm)
-                scaler.step(self.state.optimizer)
+                scaler.step(optimizer)
                 scaler.update()
-                self.state.optimizer.zero_grad(set_to_none=True)
-        return total / len(order), scaler.get_scale() if on_cuda else loss_scale
+                optimizer.zero_grad(set_to_none=True)
+                self._average()
+                if pace is not None:
+                    of = sum(len(piece.rows) for piece in pieces)
+                    pace(Pace(epoch, done, of, float(total) / steps, lr))
+        return float(total) / steps
 
-    def _loss(self, network: nn.Module, windows: Tensor, labels: Tensor, *, amp: bool) -> Tensor:
-        shown = augmented(windows, self.config.augment, self.config.steps.min_steps)
-        features = self.forecaster.scaled(shown)
-        with torch.autocast(self.ranks.device.type, torch.float16, enabled=amp):
-            predicted = network(features)
-        return pinball_loss(predicted, labels.to(self.ranks.device, non_blocking=True), self.quantiles)
+    def _average(self) -> None:
+        """Moves the averaged weights; faster at first, so that a short run is not the average of its start."""
+        self.steps += 1
+        stays = min(self.config.average, self.steps / (10 + self.steps))
+        for averaged, current in zip(self.judged.parameters(), self.forecaster.parameters(), strict=True):
+            averaged.lerp_(current.detach(), 1 - stays)
 
-    def _validation_loss(self) -> float:
+    def _loss(self, network: nn.Module, lot: Lot) -> Tensor:
+        """The piece's part of the mean loss of its step."""
+        device = self.ranks.device
+        features = self.forecaster.scaled(lot.windows.to(device, non_blocking=True))
+        with torch.autocast(device.type, self.half, enabled=self.half is not None):
+            predicted = network(features, self.config.steps.window - features.shape[1])
+        sums = pinball_sums(predicted, lot.labels.to(device, non_blocking=True), self.quantiles)
+        return (sums * lot.weight.to(device, non_blocking=True)).sum()
+
+    def _validated(self) -> tuple[float, dict[str, float]]:
+        """The loss on the validation cells, and each target's mean absolute error there in natural units."""
         rows = self._rows("validation")
-        found = torch.from_numpy(predict(self.forecaster, self.windows, rows, "network"))
-        return float(pinball_loss(found, torch.from_numpy(self.scaled.labels[rows]), self.quantiles.cpu()))
+        found, labels = self._predicted(rows), self.scaled.labels[rows]
+        loss = float(pinball_loss(torch.from_numpy(found), torch.from_numpy(labels), self.quantiles.cpu()))
+        targets, scaling = self.config.targets, self.manifest.target_scaling
+        point = from_network_space(found[:, :, found.shape[2] // 2], targets, scaling)
+        error = np.abs(point - self.windows.labels[rows])
+        known = {target.name: error[np.isfinite(error[:, i]), i] for i, target in enumerate(targets)}
+        return loss, {name: float(errors.mean()) for name, errors in known.items() if len(errors)}
 
-    def _order(self, epoch: int) -> list[NDArray[np.int64]]:
-        """This process's batches of training rows, drawn anew each epoch; every process has as many."""
-        rows = np.random.default_rng((self.config.seed, epoch)).permutation(self._rows("train"))
-        rows = rows[: self.config.epoch_windows or None]
-        mine = rows[: len(rows) - len(rows) % self.ranks.world][self.ranks.rank :: self.ranks.world]
-        return [mine[start : start + self.config.batch] for start in range(0, len(mine), self.config.batch)]
+    def _predicted(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """What the averaged weights say of the rows, in the network's space: float32 [k, T, Q]."""
+        return self.ranks.divided(rows, lambda mine: predict(self.judged, self.windows, mine, "network"))
 
     def _rows(self, role: Role) -> NDArray[np.int64]:
-        """The rows of a role's cells that have any label."""
-        rows = self.windows.of_cells(cell_id for cell_id, its_role in self.roles.items() if its_role == role)
-        return rows[np.isfinite(self.windows.labels[rows]).any(1)]
+        return rows_of(self.windows, self.roles, role)
 
     def _done(self) -> bool:
         standing = self.state.standing
         patient = standing.next_epoch - max(standing.best_epoch, 0) <= self.config.patience
         return standing.next_epoch >= self.config.epochs or not patient
 
-    def _manifest(self) -> Manifest:
-        """What is known before training: the scalers are of the training cells alone."""
-        config, windows = self.config, self.windows
-        for role in ("train", "validation", "calibration"):
-            if not len(self._rows(role)):
-                raise TrainingError(
-                    f"no {role} cell has a window with a label: give recordings with measured capacities"
-                )
-        train_cells = [cell_id for cell_id, role in self.roles.items() if role == "train"]
-        return Manifest(
-            name=config.name,
-            steps=config.steps,
-            channels=config.steps.channels,
-            window=config.steps.window,
-            channel_scaling=fit_channels(windows, train_cells),
-            targets=config.targets,
-            target_scaling=fit_targets(windows, self._rows("train"), config.targets),
-            eol_soh=config.eol_soh,
-            network=NetworkShape(
-                hidden_dim=config.hidden, num_layers=config.layers, skip=config.skip, integrate=config.integrate
-            ),
-            data=tuple(
-                CellData(
-                    cell_id=cell.cell_id, role=self.roles[cell.cell_id], source=_short(cell.source), sha256=cell.sha256
-                )
-                for cell in windows.cells
-            ),
-            versions=_versions(),
-            seed=config.seed,
-        )
-
     def _metrics(self, manifest: Manifest) -> dict[str, JsonValue]:
         standing, rows = self.state.standing, self._rows("test")
-        forecaster = build(manifest).to(self.ranks.device)
-        forecaster.network.load_state_dict(self.state.best)
+        test = None
+        if len(rows):
+            natural = build(manifest).natural(torch.from_numpy(self._predicted(rows))).numpy()
+            test = evaluate(manifest, natural, self.windows, rows)
         return {
             "epochs": standing.next_epoch,
             "best_epoch": standing.best_epoch,
             "validation_loss": standing.best_loss,
-            "test": evaluate(manifest, forecaster, self.windows, rows) if len(rows) else None,
+            "test": test,
         }
 
     def _fingerprint(self) -> str:
-        parts = [self.config.model_dump_json(), *(f"{c.cell_id}:{c.sha256}" for c in self.windows.cells)]
-        return hashlib.sha256("|".join([*parts, str(self.ranks.world)]).encode()).hexdigest()
-
-
-@contextlib.contextmanager
-def _ranks(device: str) -> Iterator[Ranks]:
-    """Joins the other processes where torchrun started several."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1:
-        yield Ranks(0, 1, torch.device(device))
-        return
-    if device == "cuda":
-        device = f"cuda:{os.environ['LOCAL_RANK']}"
-        torch.cuda.set_device(device)
-    torch.distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-    try:
-        yield Ranks(torch.distributed.get_rank(), world, torch.device(device))
-        torch.distributed.barrier()
-    finally:
-        torch.distributed.destroy_process_group()
-
-
-def _short(source: str) -> str:
-    """A file and its folder: enough to recognise it, nothing about the machine that trained."""
-    return "/".join(Path(source).parts[-2:])
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in _LIBRARIES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # run from a checkout
-            found[name] = importlib.metadata.version(name)
-    return found
+        """Of all that the weights follow from; how many processes gather or train does not matter."""
+        parts = [self.config.model_dump_json(exclude={"workers", "note"})]
+        parts += [f"{cell.cell_id}:{cell.sha256}" for cell in self.windows.cells]
+        return hashlib.sha256("|".join(parts).encode()).hexdigest()

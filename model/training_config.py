@@ -51,7 +51,10 @@ class Augmentation(Frozen):
 class Training(Frozen):
     """A training run. An epoch is at most ``epoch_windows`` windows, drawn anew each time; 0 means all.
 
-    ``note`` goes into the card: what a user should know that the data cannot say.
+    ``note`` goes into the card: what a user should know that the data cannot say. A step of the optimiser is ``batch``
+    times ``accumulate`` windows, however many processes share them. ``average`` is how much of the averaged weights
+    stays at each step (an exponential moving average; they are what is validated and kept). ``precision`` is that of
+    the arithmetic under autocast; ``auto`` is fp16 on CUDA and fp32 on a CPU.
     """
 
     name: str = Field(default="model", pattern=r"^[a-z0-9][a-z0-9._-]*$")
@@ -72,6 +75,8 @@ class Training(Frozen):
     lr: PositiveFloat = 1e-3
     weight_decay: float = Field(default=1e-2, ge=0)
     clip_norm: PositiveFloat = 1.0
+    average: float = Field(default=0.99, ge=0, lt=1)
+    precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
     workers: NonNegativeInt = 0
     seed: NonNegativeInt = 0
     split: Split = Split()

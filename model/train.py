@@ -23,7 +23,7 @@ from model.batches import Lot, Lots, Piece, epoch_pieces
 from model.calibrate import calibrated
 from model.card import card
 from model.checkpoint import CHECKPOINT, Epoch, Progress, Standing
-from model.curves import write_csv, write_png
+from model.curves import scalars, write_csv, write_html
 from model.dataset import WindowSet, windows_of
 from model.evaluate import evaluate, predict
 from model.losses import pinball_loss, pinball_sums
@@ -31,6 +31,7 @@ from model.prepare import TrainingError, rows_of, untrained
 from model.ranks import Ranks, joined
 from model.recording import Recording
 from model.scaling import from_network_space, to_network_space
+from model.tensorboard import FOLDER, EventFile
 from model.training_config import Role, Training, split_by_cell
 
 __all__ = ["Pace", "TrainingError", "TrainingRun", "train"]
@@ -61,7 +62,7 @@ def train(
     device: str = "auto",
     resume: bool = False,
 ) -> Manifest:
-    """Trains on the recordings and writes the artifact, ``curve.csv`` and ``curve.png`` into ``out``.
+    """Trains on the recordings and writes the artifact and its curves into ``out``.
 
     ``progress`` hears of each finished epoch, ``pace`` of each step of the optimiser. ``resume`` goes on from the
     checkpoint in ``out`` and ends with the same weights as a run that was never interrupted. Raises
@@ -107,7 +108,8 @@ class TrainingRun:
         self, progress: Callable[[Epoch], None] | None, pace: Callable[[Pace], None] | None, *, resume: bool
     ) -> None:
         """Trains until the epochs or the patience end, with a checkpoint after each epoch."""
-        if not (resume and self.state.read(self.out)):
+        goes_on = resume and self.state.read(self.out)
+        if not goes_on:
             self.state.keep_best()
         self.steps = self.state.standing.steps
         if self.state.standing.scaler:
@@ -115,11 +117,13 @@ class TrainingRun:
         network: nn.Module = self.forecaster.network
         if self.ranks.world > 1:
             network = DistributedDataParallel(network)
+        events = EventFile(self.out / FOLDER, time.time(), goes_on=goes_on) if self.ranks.leads else None
         while not self._done():
             epoch = self._epoch(network, pace if self.ranks.leads else None)
-            if self.ranks.leads:
+            if events is not None:
                 self.state.write(self.out)
-                write_csv(self.out / "curve.csv", self.state.standing.curve)
+                events.add(epoch.epoch, scalars(epoch))
+                self._draw(running=True)
                 if progress is not None:
                     progress(epoch)
 
@@ -138,7 +142,7 @@ class TrainingRun:
         manifest = manifest.model_copy(update={"metrics": self._metrics(manifest)})
         if self.ranks.leads:
             manifest = save(self.out, manifest, self.judged.network.state_dict(), card(manifest, self.config.note))
-            write_png(self.out / "curve.png", self.state.standing.curve, self.state.standing.best_epoch)
+            self._draw(running=False)
             (self.out / CHECKPOINT).unlink(missing_ok=True)
         return manifest
 
@@ -239,6 +243,11 @@ class TrainingRun:
             predicted = network(features, self.config.steps.window - features.shape[1])
         sums = pinball_sums(predicted, lot.labels.to(device, non_blocking=True), self.quantiles)
         return (sums * lot.weight.to(device, non_blocking=True)).sum()
+
+    def _draw(self, *, running: bool) -> None:
+        standing = self.state.standing
+        write_csv(self.out / "curve.csv", standing.curve)
+        write_html(self.out / "curve.html", standing.curve, standing.best_epoch, self.config.name, running=running)
 
     def _validated(self) -> tuple[float, dict[str, float]]:
         """The loss on the validation cells, and each target's mean absolute error there in natural units."""

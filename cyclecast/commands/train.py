@@ -5,16 +5,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from cyclecast.commands.model_check import usable_device
 from cyclecast.commands.options import Recordings
 from stream.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from model.checkpoint import Epoch
 
 
 def train(
@@ -33,8 +30,8 @@ def train(
 
     Splits by cell, so that no cell is both learned and judged; fits scalers on
     the training cells alone; stops early on the validation cells; calibrates
-    the intervals on cells of their own. Prints a line for each epoch, then the
-    measured errors. Interrupted, it goes on with --resume and ends with the
+    the intervals on cells of their own. Prints a line for each epoch; curve.html
+    and tensorboard/ in --out show the same as curves. Interrupted, it goes on with --resume and ends with the
     same weights. Recordings need measured capacities (the truth companion).
 
     [bold]Examples[/bold]
@@ -50,19 +47,17 @@ def train(
     except TrainingConfigError as error:
         raise ConfigurationError(str(error)) from None
 
+    from cyclecast.training import TrainingProgress
     from model.train import train as run_training
     from replay.readers import iter_recordings
 
     leads = os.environ.get("RANK", "0") == "0"
-
-    def told(epoch: Epoch) -> None:
-        typer.echo(
-            f"epoch {epoch.epoch:4d}   train {epoch.train_loss:.5f}   validation {epoch.validation_loss:.5f}"
-            f"   lr {epoch.lr:.2e}"
-        )
-
+    recordings = iter_recordings(paths)
     try:
-        manifest = run_training(iter_recordings(paths), training, out, told, device=device, resume=resume)
+        with TrainingProgress(training.epochs) as shown:
+            manifest = run_training(
+                recordings, training, out, shown.finished, shown.paced, device=device, resume=resume
+            )
     except KeyboardInterrupt:
         typer.echo(f"interrupted; the same command with --resume goes on from the checkpoint in {out}", err=True)
         raise

@@ -10,13 +10,16 @@ import torch
 from model.artifact import Manifest, load
 from model.batches import epoch_pieces
 from model.checkpoint import CHECKPOINT, CheckpointError, Epoch
+from model.curves import scalars
 from model.dataset import windows_of
 from model.prepare import rows_of
 from model.ranks import Ranks
 from model.schema import CycleSteps, SampleSteps, Target
-from model.train import TrainingError, TrainingRun, train
+from model.tensorboard import FOLDER
+from model.train import Pace, TrainingError, TrainingRun, train
 from model.training_config import Split, Training, split_by_cell
 from tests.fading import fading_cell
+from tests.unit.test_tensorboard import events_in
 
 FADES = (0.004, 0.005, 0.006, 0.007, 0.008, 0.009, 0.010, 0.011, 0.012, 0.013)
 FLEET = [fading_cell(f"C{index}", fade=1.3 * fade, cycles=36) for index, fade in enumerate(FADES)]
@@ -83,8 +86,35 @@ def test_the_loss_curve_is_written_and_told(tmp_path: Path) -> None:
     assert [float(row["validation_loss"]) for row in rows] == [epoch.validation_loss for epoch in told]
     assert len(rows) == TINY.epochs == _metrics(manifest)["epochs"]
     assert _metrics(manifest)["validation_loss"] == min(epoch.validation_loss for epoch in told)
-    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+    page = (tmp_path / "curve.html").read_text()
+    assert "trained, 4 epochs" in page
+    for panel in ("pinball loss", "soh: mean absolute error", "rul: mean absolute error", "learning rate"):
+        assert panel in page
+    assert "http-equiv" not in page
+    assert "//" not in page  # nothing from elsewhere
     assert not (tmp_path / CHECKPOINT).exists()
+
+
+def test_tensorboard_shows_the_numbers_of_the_curve_and_of_no_earlier_run(tmp_path: Path) -> None:
+    told: list[Epoch] = []
+    train(FLEET, TINY.model_copy(update={"epochs": 5}), tmp_path)
+    train(FLEET, TINY.model_copy(update={"epochs": 2}), tmp_path, told.append)
+    found = events_in(tmp_path / FOLDER)
+    assert found == [(epoch.epoch, pytest.approx(scalars(epoch), rel=1e-6)) for epoch in told]
+    assert set(found[0][1]) >= {"train_loss", "validation_loss", "lr", "validation_mae_soh", "validation_mae_rul"}
+
+
+def test_the_pace_tells_how_far_an_epoch_is(tmp_path: Path) -> None:
+    paces: list[Pace] = []
+    epochs: list[Epoch] = []
+    train(FLEET, TINY.model_copy(update={"epochs": 2}), tmp_path, epochs.append, paces.append)
+    assert [pace.windows for pace in paces if pace.epoch == 0] == [
+        min(TINY.batch * (step + 1), paces[0].of) for step in range(-(-paces[0].of // TINY.batch))
+    ]
+    lasts = [pace for pace in paces if pace.windows == pace.of]
+    assert [(pace.epoch, pace.loss, pace.lr) for pace in lasts] == [
+        (epoch.epoch, pytest.approx(epoch.train_loss), epoch.lr) for epoch in epochs
+    ]
 
 
 def test_the_same_seed_gives_the_same_artifact_and_another_another(tmp_path: Path) -> None:
@@ -104,8 +134,10 @@ def test_resumed_training_equals_uninterrupted(tmp_path: Path, killed_after: int
     with pytest.raises(KilledError):
         train(FLEET, TINY, tmp_path / "cut", kill)
     assert (tmp_path / "cut" / CHECKPOINT).exists()
+    assert 'http-equiv="refresh"' in (tmp_path / "cut" / "curve.html").read_text()
     resumed: list[Epoch] = []
     manifest = train(FLEET, TINY, tmp_path / "cut", resumed.append, resume=True)
+    assert [step for step, _ in events_in(tmp_path / "cut" / FOLDER)] == list(range(TINY.epochs))
     assert [epoch.epoch for epoch in resumed] == list(range(killed_after + 1, TINY.epochs))
     assert manifest.sha256 == whole.sha256
     assert (tmp_path / "cut" / "curve.csv").read_text() == (tmp_path / "whole" / "curve.csv").read_text()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ SHOWN = 3
 Oracle = dict[tuple[str, int, int], dict[str, Any]]
 
 
-def clean_run(model: Path, telemetry: Sequence[Record]) -> Oracle:
+def clean_run(model: Path, telemetry: Iterable[Record]) -> Oracle:
     """The predictions of an undisturbed run in memory, by identity. A partitioner chooses their source."""
     artifact = load(model)
     source, sink, counted, clock = (

@@ -94,6 +94,11 @@ class StreamProcess:
         if kind is not None:
             print(self.log)
 
+    @property
+    def pid(self) -> int | None:
+        """Process id, ``None`` when it does not run."""
+        return self._process.pid if self._process is not None and self._process.returncode is None else None
+
     def send(self, number: signal.Signals) -> None:
         """Sends a signal to the process."""
         assert self._process is not None

@@ -15,7 +15,7 @@ from model.schema import CycleSteps
 from stream.seams import Record
 from stream.settings import Settings
 from tests.chaos.report import Run, save, table
-from tests.chaos.stage import Stage
+from tests.chaos.stage import BAD, Stage
 from tests.kafka.cluster import KafkaCluster, KafkaNode, kafka_jars, missing_tools
 from tests.oracle import Oracle, clean_run
 from tests.service import settings
@@ -47,7 +47,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def telemetry() -> list[Record]:
     """Frames of eight packs; some records are broken."""
     return [
-        record if at % BAD_EVERY else record._replace(value=f"bad record {at}".encode())
+        record if at % BAD_EVERY else record._replace(value=BAD + f" {at}".encode())
         for at, record in enumerate(records(PACKS, FRAMES, CELLS), 1)
     ]
 

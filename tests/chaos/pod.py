@@ -22,6 +22,11 @@ class Pod:
         self._process: StreamProcess | None = None
         self._on_death = on_death
 
+    @property
+    def pid(self) -> int | None:
+        """Of the process, if there is one at this moment."""
+        return None if self._process is None else self._process.pid
+
     async def run(self) -> None:
         """Until it is no longer wanted."""
         while self.wanted:

@@ -7,8 +7,9 @@ import contextlib
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from itertools import islice
+from typing import Protocol
 
 from aiokafka.admin import AIOKafkaAdminClient
 
@@ -24,21 +25,33 @@ from tests.kafka.proxy import Proxy
 from tests.oracle import Agreement, Oracle, compare
 from tests.service import consumed, predictions
 
+BAD = b"bad record"  # what a value begins with that belongs into the dead letters
 IDLE_S = 0.05
+SEND_RECORDS = 5000
 PATIENCE_S = 90.0
 LAST_SHARE = 0.15  # of the telemetry is kept back until all faults are over: something is due after them
+
+
+class Telemetry(Protocol):
+    """Records in order, and how many: a list, or something that makes them while it is read."""
+
+    def __iter__(self) -> Iterator[Record]:
+        """From the first on."""
+
+    def __len__(self) -> int:
+        """All of them."""
 
 
 class Stage:
     """One run of a schedule. Its verbs count the faults; `agrees` ends it, and holds it to the law."""
 
     def __init__(
-        self, schedule: str, seed: int, settings: Settings, telemetry: Sequence[Record], oracle: Oracle, *, once: bool
+        self, schedule: str, seed: int, settings: Settings, telemetry: Telemetry, oracle: Oracle, *, once: bool
     ) -> None:
         self.schedule = schedule
         self.seed = seed
         self.settings = settings
-        self.telemetry = telemetry
+        self.records = len(telemetry)
         self.oracle = oracle
         self.once = once
         self.chance = random.Random(f"{schedule} {seed}")
@@ -49,7 +62,9 @@ class Stage:
         self._faults = 0
         self._restarts = 0
         self._pods: dict[Pod, asyncio.Task[None]] = {}
+        self._unfed = iter(telemetry)
         self._fed = 0
+        self._bad: set[bytes] = set()
         self._hurry = False
         self._feeding: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -76,10 +91,10 @@ class Stage:
             await self._sink.stop()
         await self._delete_topics()
 
-    def feed(self, over_s: float) -> None:
-        """Sends telemetry from now on, evenly, in the background; the last of it when the run comes to its end."""
+    def feed(self, over_s: float, share: float = 1 - LAST_SHARE) -> None:
+        """Sends this share of the telemetry from now on, evenly, in the background; the rest when the run ends."""
         self._note(f"feed over {over_s:g} s")
-        self._feeding = asyncio.create_task(self._feed(over_s, int(len(self.telemetry) * (1 - LAST_SHARE))))
+        self._feeding = asyncio.create_task(self._feed(over_s, int(self.records * share)))
 
     def pods(self, *faults: str | None, through: Proxy | None = None) -> list[Pod]:
         """Starts a pod for each fault, ``None`` for one that is left alone; with a network of their own, if given."""
@@ -126,7 +141,7 @@ class Stage:
         self._over(f"broker {node.node_id} is up")
 
     @contextlib.contextmanager
-    def fault(self, what: str) -> Any:
+    def fault(self, what: str) -> Iterator[None]:
         """Counts what is done within as one fault."""
         self._struck(what)
         yield
@@ -144,16 +159,27 @@ class Stage:
         await self._until(lambda: self.onlooker.seen > seen, lambda: deadline_s)
         self._note(f"{self.onlooker.seen} readable")
 
+    async def fed(self) -> None:
+        """Waits until what `feed` began is sent."""
+        assert self._feeding is not None
+        await self._feeding
+        self._note(f"{self._fed} fed")
+
+    async def readable(self) -> float:
+        """Waits until all that is due is readable, at most a minute from the last fault; returns when that was."""
+        asked_s = time.monotonic()
+        await self._until(lambda: self.onlooker.outstanding <= 0, lambda: max(self._struck_s, asked_s) + RECOVERY_S)
+        return self.onlooker.last_s
+
     async def agrees(self) -> None:
         """Feeds the rest. All is readable within a minute of the last fault, pods end in order, and the law holds."""
         self._hurry = True
         if self._feeding is not None:
             await self._feeding
-        await self._send(len(self.telemetry))
+        await self._send(self.records)
         self._note("all is fed")
         all_fed_s = time.monotonic()
-        await self._until(lambda: self.onlooker.outstanding <= 0, lambda: max(self._struck_s, all_fed_s) + RECOVERY_S)
-        recovery_s = max(self.onlooker.last_s - max(self._struck_s, all_fed_s), 0.0)
+        recovery_s = max(await self.readable() - max(self._struck_s, all_fed_s), 0.0)
         self._note(f"all is readable, {recovery_s:.1f} s after the last fault")
         codes = await self._drained()
         found = compare(await predictions(self.settings), self.oracle)
@@ -168,13 +194,14 @@ class Stage:
         while self._fed < until and not self._hurry:
             await asyncio.sleep(IDLE_S)
             share = min((time.monotonic() - begin_s) / over_s, 1.0)
-            await self._send(first + round((until - first) * share))
+            await self._send(min(first + round((until - first) * share), self._fed + SEND_RECORDS))
 
     async def _send(self, until: int) -> None:
         assert self._sink is not None
         topic = self.settings.topics.telemetry
-        records = self.telemetry[self._fed : until]
-        self._fed = max(until, self._fed)
+        records = list(islice(self._unfed, until - self._fed))
+        self._fed += len(records)
+        self._bad.update(each.value for each in records if each.value is not None and each.value.startswith(BAD))
         await (await self._sink.send([Message(topic, each.key, each.value, each.headers) for each in records]))
         self.onlooker.fed(self._fed)
 
@@ -193,12 +220,11 @@ class Stage:
         return [pod.code for pod in self._pods if pod.code != -signal.SIGKILL]
 
     def _with_letters(self, found: Agreement, letters: Sequence[bytes]) -> Agreement:
-        expected = {record.value for record in self.telemetry if record.value and record.value.startswith(b"bad")}
         different = set(letters)
         return found._replace(
             duplicates=found.duplicates + len(letters) - len(different),
-            missing=found.missing + len(expected - different),
-            wrong=found.wrong + len(different - expected),
+            missing=found.missing + len(self._bad - different),
+            wrong=found.wrong + len(different - self._bad),
         )
 
     def _lawful(self, agreement: Agreement) -> bool:

@@ -10,7 +10,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from cyclecast.commands.output import console, table
 from model.checkpoint import Epoch
+from model.plan import ROLES, Plan
 from model.train import Pace
 
 
@@ -73,6 +75,31 @@ class TrainingProgress:
             return ""
         left_s = (time.monotonic() - self._began_s) / since * (self._epochs - done)
         return f"at most {spoken(left_s)} left"
+
+
+def show(planned: Plan) -> None:
+    """Prints what would be trained on what."""
+    config, manifest = planned.config, planned.manifest
+    out = console()
+    parent = f", from {manifest.parent.name}@{manifest.parent.sha256[:12]}" if manifest.parent else ""
+    out.print(
+        f"{config.name}{parent}: {planned.parameters:,} weights on {planned.device}, precision {config.precision}"
+    )
+    steps = ", ".join(f"{key} {value}" for key, value in config.steps.model_dump(exclude={"kind"}).items())
+    out.print(f"{config.steps.kind} steps of {len(manifest.channels)} channels: {steps}")
+    targets = [target.name for target in config.targets]
+    rows = [
+        [role, len(planned.cells[role]), planned.windows[role], *(planned.labels[role][name] for name in targets)]
+        for role in ROLES
+    ]
+    out.print(table(None, ["role", ">cells", ">windows", *(f">{name} labels" for name in targets)], rows))
+    for role in ROLES:
+        out.print(f"{role}: {', '.join(planned.cells[role]) or 'none'}")
+    out.print(
+        f"at most {config.epochs} epochs of {planned.epoch_windows:,} windows in {planned.steps:,} steps, "
+        f"ends after {config.patience} without a better one"
+    )
+    out.print(f"at most {spoken(planned.seconds)}, by the time of a few steps here; nothing was written")
 
 
 def spoken(seconds: float) -> str:

@@ -78,6 +78,14 @@ class CellData(Frozen):
     sha256: str
 
 
+class Parent(Frozen):
+    """The artifact whose weights training started from, and the fingerprints of the recordings it had learned from."""
+
+    name: str
+    sha256: str
+    recordings: tuple[str, ...] = ()
+
+
 class Manifest(Frozen):
     """What a model is: everything that its tensors do not say."""
 
@@ -94,6 +102,7 @@ class Manifest(Frozen):
     eol_soh: float = Field(default=0.8, gt=0, lt=1)
     network: NetworkShape = NetworkShape()
     data: tuple[CellData, ...] = ()
+    parent: Parent | None = None
     versions: dict[str, str] = Field(default_factory=dict)
     metrics: dict[str, JsonValue] = Field(default_factory=dict)
     seed: int = 0

@@ -25,6 +25,8 @@ def calibrated(
 ) -> tuple[TargetScaling, ...]:
     """The scaling of each target with its conformal offset, for intervals that hold ``coverage`` of truths.
 
+    Where no label of a target is known, its offset stays as it was.
+
     cell: int [n], whose window each is. labels: float32 [n, T] and quantiles: float32 [n, T, Q], both in the network's
     space; a label is NaN where unknown or not to be scored. The offset is conformalised quantile regression (Romano et
     al. 2019) with cells as the exchangeable units (Dunn et al. 2023): a cell weighs the same however many windows it
@@ -47,8 +49,8 @@ def _offset(
     count = len(cells)
     guess = count < enough_cells(coverage)
     if count == 0:
-        offset = 0.0
-    elif guess:
+        return {"calibration_cells": 0, "offset_is_guess": True}
+    if guess:
         offset = max(float(miss.max()), 0.0)
     else:
         order = np.argsort(miss)

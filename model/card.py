@@ -32,12 +32,21 @@ def _what(manifest: Manifest) -> list[str]:
         f"- End of life: SOH below {manifest.eol_soh} for 5 measured cycles in a row",
         f"- Steps: {', '.join(f'{key} {value}' for key, value in steps.items())}",
         f"- Seed {manifest.seed}; {', '.join(f'{name} {version}' for name, version in manifest.versions.items())}",
+        *_descent(manifest),
         "",
     ]
 
 
+def _descent(manifest: Manifest) -> list[str]:
+    parent = manifest.parent
+    if parent is None:
+        return []
+    learned = f"whose own {len(parent.recordings)} recordings it keeps in its weights and scalers"
+    return [f"- Fine-tuned from {parent.name}@{parent.sha256[:12]}, {learned}"]
+
+
 def _data(manifest: Manifest) -> list[str]:
-    lines = ["## Data", "", "Split by cell: no cell has two roles.", ""]
+    lines = ["## Data", "", _split(manifest), ""]
     for role in _ROLES:
         cells = [cell for cell in manifest.data if cell.role == role]
         names = ", ".join(cell.cell_id for cell in cells) or "none"
@@ -46,11 +55,22 @@ def _data(manifest: Manifest) -> list[str]:
     return [*lines, "", "Sources: " + ("; ".join(sources) or "not named"), ""]
 
 
+def _split(manifest: Manifest) -> str:
+    roles: dict[str, set[str]] = {}
+    for cell in manifest.data:
+        roles.setdefault(cell.cell_id.split("/")[0], set()).add(cell.role)
+    if all(len(of_pack) == 1 for of_pack in roles.values()):
+        return "Split by pack: no pack, and no cell, has two roles."
+    return "Split by cell: no cell has two roles, but cells of one pack may have different ones."
+
+
 def _intervals(manifest: Manifest) -> list[str]:
     lines = ["## Intervals", ""]
     for target, scale in zip(manifest.targets, manifest.target_scaling, strict=True):
         claim = (
-            f"widened by the largest miss on {scale.calibration_cells} calibration cells, "
+            "no calibration cell has a label: take the interval as a guess"
+            if not scale.calibration_cells
+            else f"widened by the largest miss on {scale.calibration_cells} calibration cells, "
             "too few to claim 90 %: take the interval as a guess"
             if scale.offset_is_guess
             else f"conformal on {scale.calibration_cells} calibration cells: 90 % for cells like them"

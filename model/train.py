@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from model.artifact import Manifest, build, save
+from model.adaptation import learned_from
+from model.artifact import Artifact, Manifest, build, save
 from model.batches import Lot, Lots, Piece, epoch_pieces
 from model.calibrate import calibrated
 from model.card import card
@@ -59,22 +61,22 @@ def train(
     progress: Callable[[Epoch], None] | None = None,
     pace: Callable[[Pace], None] | None = None,
     *,
+    parent: Artifact | None = None,
     device: str = "auto",
     resume: bool = False,
 ) -> Manifest:
     """Trains on the recordings and writes the artifact and its curves into ``out``.
 
-    ``progress`` hears of each finished epoch, ``pace`` of each step of the optimiser. ``resume`` goes on from the
-    checkpoint in ``out`` and ends with the same weights as a run that was never interrupted. Raises
+    ``progress`` hears of each finished epoch, ``pace`` of each step of the optimiser. With a ``parent``
+    training starts from its weights and keeps its scalers; ``config`` is then one that `adapted` returned. ``resume``
+    goes on from the checkpoint in ``out`` and ends with the same weights as a run that was never interrupted. Raises
     `TrainingConfigError` where the cells do not suffice, `CheckpointError` where the checkpoint is of another run,
     `TrainingError` where the loss diverges.
     """
-    windows = windows_of(recordings, config.steps, config.targets, config.eol_soh)
-    roles = split_by_cell(windows.cell_ids, config.split, config.seed)
     with joined(device) as ranks:
         if config.precision == "fp16" and ranks.device.type == "cpu":
             raise TrainingError("precision fp16 needs a CUDA device; on a CPU use auto, fp32 or bf16")
-        run = TrainingRun(config, windows, roles, ranks, out)
+        run = TrainingRun.of(recordings, config, ranks, out, parent)
         run.fit(progress, pace, resume=resume)
         return run.finish()
 
@@ -82,13 +84,23 @@ def train(
 class TrainingRun:
     """One training run: windows, a network, and where it stands."""
 
-    def __init__(self, config: Training, windows: WindowSet, roles: dict[str, Role], ranks: Ranks, out: Path) -> None:
+    def __init__(
+        self,
+        config: Training,
+        windows: WindowSet,
+        roles: dict[str, Role],
+        ranks: Ranks,
+        out: Path,
+        parent: Artifact | None = None,
+    ) -> None:
         self.config, self.windows, self.roles, self.ranks, self.out = config, windows, roles, ranks, out
-        self.manifest = untrained(config, windows, roles)
+        self.manifest = untrained(config, windows, roles, parent.manifest if parent else None)
         scaled = to_network_space(windows.labels, config.targets, self.manifest.target_scaling)
         self.scaled = replace(windows, labels=scaled)
         torch.manual_seed(config.seed)
         self.forecaster = build(self.manifest, dropout=config.dropout).to(ranks.device)
+        if parent is not None:
+            self.forecaster.load_state_dict(parent.forecaster.state_dict())
         self.quantiles = torch.tensor(self.manifest.quantiles, device=ranks.device)
         # The averaged weights: what is validated, calibrated and kept.
         self.judged = build(self.manifest).to(ranks.device).requires_grad_(False)
@@ -104,6 +116,17 @@ class TrainingRun:
         self.steps = 0
         self.scaler = torch.amp.GradScaler(ranks.device.type, enabled=precision == "fp16")
 
+    @classmethod
+    def of(
+        cls, recordings: Iterable[Recording], config: Training, ranks: Ranks, out: Path, parent: Artifact | None
+    ) -> Self:
+        """The run that a configuration means: its windows, split by cell."""
+        windows = windows_of(recordings, config.steps, config.targets, config.eol_soh)
+        learned = learned_from(parent.manifest) if parent else frozenset()
+        known = frozenset(cell.cell_id for cell in windows.cells if cell.sha256 in learned)
+        roles = split_by_cell(windows.cell_ids, config.split, config.seed, known)
+        return cls(config, windows, roles, ranks, out, parent)
+
     def fit(
         self, progress: Callable[[Epoch], None] | None, pace: Callable[[Pace], None] | None, *, resume: bool
     ) -> None:
@@ -111,6 +134,8 @@ class TrainingRun:
         goes_on = resume and self.state.read(self.out)
         if not goes_on:
             self.state.keep_best()
+            if self.manifest.parent is not None:  # what it starts from is good: kept, unless an epoch is better
+                self.state.standing = self.state.standing.model_copy(update={"best_loss": self._validated()[0]})
         self.steps = self.state.standing.steps
         if self.state.standing.scaler:
             self.scaler.load_state_dict(self.state.standing.scaler)
@@ -146,19 +171,22 @@ class TrainingRun:
             (self.out / CHECKPOINT).unlink(missing_ok=True)
         return manifest
 
-    def rehearse(self, steps: int) -> float:
-        """Trains for a few steps, which changes this run's weights; returns the seconds that a window takes.
+    def rehearse(self, steps: int) -> tuple[float, float]:
+        """Makes a few steps and validates, which changes this run's weights and no file.
 
-        The first step, which pays for start-up, is not counted.
+        Returns the seconds that a training window takes, and those that the validation does. The first step, which
+        pays for start-up, is not counted.
         """
         pieces = epoch_pieces(self.scaled, self._rows("train"), self.config, 0)
         ends = [index + 1 for index, piece in enumerate(pieces) if piece.last][: steps + 1]
-        first = pieces[: ends[0]]
-        self._steps(self.forecaster.network, first, None, 0, 0.0)
-        timed = pieces[ends[0] : ends[-1]] or first
+        self._steps(self.forecaster.network, pieces[: ends[0]], None, 0, 0.0)
+        timed = pieces[ends[0] : ends[-1]] or pieces
         began_s = time.perf_counter()
         self._steps(self.forecaster.network, timed, None, 0, 0.0)
-        return (time.perf_counter() - began_s) / sum(len(piece.rows) for piece in timed)
+        trained_s = time.perf_counter()
+        self._validated()
+        windows = sum(len(piece.rows) for piece in timed)
+        return (trained_s - began_s) / windows, time.perf_counter() - trained_s
 
     def _epoch(self, network: nn.Module, pace: Callable[[Pace], None] | None) -> Epoch:
         standing, config, ranks = self.state.standing, self.config, self.ranks
@@ -288,5 +316,6 @@ class TrainingRun:
     def _fingerprint(self) -> str:
         """Of all that the weights follow from; how many processes gather or train does not matter."""
         parts = [self.config.model_dump_json(exclude={"workers", "note"})]
+        parts.append(self.manifest.parent.sha256 if self.manifest.parent else "")
         parts += [f"{cell.cell_id}:{cell.sha256}" for cell in self.windows.cells]
         return hashlib.sha256("|".join(parts).encode()).hexdigest()

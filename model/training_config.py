@@ -21,12 +21,17 @@ class TrainingConfigError(ValueError):
 
 
 class Split(Frozen):
-    """How cells are divided. ``test_cells`` names cells or whole packs that take no part in training."""
+    """How cells are divided. ``test_cells`` names cells or whole packs that take no part in training.
+
+    ``by``: whether a pack's cells may have different roles. Cells of one pack live alike, so that intervals calibrated
+    on the neighbours of training cells promise too much for another pack.
+    """
 
     validation: float = Field(default=0.15, gt=0, lt=1)
     calibration: float = Field(default=0.25, gt=0, lt=1)
     test: float = Field(default=0.0, ge=0, lt=1)
     test_cells: tuple[str, ...] = ()
+    by: Literal["cell", "pack"] = "cell"
 
     @model_validator(mode="after")
     def _something_left(self) -> Split:
@@ -114,24 +119,45 @@ def _known_keys() -> list[str]:
     return [*Training.model_fields, *Split.model_fields, *Augmentation.model_fields, *CycleSteps.model_fields]
 
 
-def split_by_cell(cell_ids: Sequence[str], split: Split, seed: int) -> dict[str, Role]:
-    """The role of each cell. At least one cell each trains, validates and calibrates; fewer than three raise."""
+def split_by_cell(
+    cell_ids: Sequence[str], split: Split, seed: int, known: frozenset[str] = frozenset()
+) -> dict[str, Role]:
+    """The role of each cell. At least one cell (or pack) each trains, validates and calibrates; too few raise.
+
+    Of ``known`` cells an earlier training has learned: they may only train.
+    """
     roles: dict[str, Role] = {}
-    for cell_id in cell_ids:
-        if cell_id in split.test_cells or cell_id.split("/")[0] in split.test_cells:
+    units: dict[str, list[str]] = {}
+    for cell_id in sorted(cell_ids):
+        pack_id = cell_id.split("/")[0]
+        if cell_id in split.test_cells or pack_id in split.test_cells:
+            if cell_id in known:
+                told = f"split.test_cells: the artifact to start from learned from {cell_id}: it can test nothing"
+                raise TrainingConfigError(told)
             roles[cell_id] = "test"
-    free = sorted(cell_id for cell_id in cell_ids if cell_id not in roles)
-    if len(free) < 3:
+        else:
+            units.setdefault(pack_id if split.by == "pack" else cell_id, []).append(cell_id)
+    free = [cells for cells in units.values() if known.isdisjoint(cells)]
+    trained = [cell_id for cells in units.values() if not known.isdisjoint(cells) for cell_id in cells]
+    to_train = 0 if trained else 1
+    if len(free) < 2 + to_train:
         raise TrainingConfigError(
-            f"split: {len(free)} cells besides the test cells; training needs at least 3, "
-            "one each to train, validate and calibrate"
+            f"split: {len(free)} {split.by}s besides the test cells; training needs at least {2 + to_train}, "
+            f"one each to {'train, ' * to_train}validate and calibrate"
         )
     shuffled = [free[index] for index in np.random.default_rng(seed).permutation(len(free))]
-    for role, fraction in (("validation", split.validation), ("calibration", split.calibration), ("test", split.test)):
-        least = 0 if role == "test" else 1
-        others = 1 + (role == "validation")
-        count = min(max(round(fraction * len(free)), least), len(shuffled) - others)
-        for _ in range(count):
-            roles[shuffled.pop()] = role  # type: ignore[assignment]
-    roles.update(dict.fromkeys(shuffled, "train"))
+    parts: tuple[tuple[Role, float], ...] = (
+        ("validation", split.validation),
+        ("calibration", split.calibration),
+        ("test", split.test),
+    )
+    cells_free = sum(map(len, free))
+    for role, fraction in parts:
+        wanted = max(round(fraction * cells_free), 0 if role == "test" else 1)
+        kept = to_train + (role == "validation")
+        while wanted > 0 and len(shuffled) > kept:
+            cells = shuffled.pop()
+            wanted -= len(cells)
+            roles.update(dict.fromkeys(cells, role))
+    roles.update(dict.fromkeys([*trained, *(cell_id for cells in shuffled for cell_id in cells)], "train"))
     return roles

@@ -48,6 +48,32 @@ def test_train_writes_an_artifact_that_inspect_shows(cyclecast: CommandLine, tmp
     assert "charge_time [h]" in cyclecast.invoke("inspect", str(out)).out
 
 
+def test_a_dry_run_says_what_would_be_trained_and_writes_nothing(cyclecast: CommandLine, tmp_path: Path) -> None:
+    config = tmp_path / "quick.toml"
+    config.write_text(QUICK)
+    out = tmp_path / "trained"
+    said = cyclecast.invoke("train", str(SAMPLE), "--out", str(out), "--config", str(config), "--dry-run")
+    assert said.code == 0, said.err
+    assert not out.exists()
+    for part in ("weights on", "32 channels", "soh labels", "train: LFP-1/", "2 epochs of 256 windows in 4 steps"):
+        assert part in said.out
+    assert "nothing was written" in said.out.splitlines()[-1]
+
+
+def test_train_goes_on_from_a_built_in_model(cyclecast: CommandLine, tmp_path: Path) -> None:
+    config = tmp_path / "quick.toml"
+    config.write_text("epochs = 1\nepoch_windows = 64\n")
+    words = ["train", str(SAMPLE), "--out", str(tmp_path / "own"), "--config", str(config), "--from", "cycle"]
+    assert cyclecast.invoke(*words).code == 0
+    found = load(tmp_path / "own").manifest
+    assert found.parent is not None
+    assert found.parent.sha256 == load("cycle").manifest.sha256
+    config.write_text("hidden = 8\n")
+    refused = cyclecast.invoke(*words)
+    assert refused.code == 2
+    assert "hidden: 8 here, 64 there" in refused.err
+
+
 def test_inspect_counts_what_a_recording_holds(cyclecast: CommandLine) -> None:
     facts = json.loads(cyclecast.invoke("inspect", str(SAMPLE), "--json").out)
     table = pq.read_table(SAMPLE)

@@ -99,3 +99,30 @@ def test_too_few_cells_are_refused() -> None:
         split_by_cell(CELLS[:6], Split(test_cells=("P0/0", "P0/1", "P0/2", "P1")), 0)
     with pytest.raises(TrainingConfigError, match="0 cells"):
         split_by_cell([], Split(), 0)
+
+
+def test_split_by_pack_gives_a_pack_one_role() -> None:
+    cells = [*CELLS, *(f"S{index}" for index in range(6))]
+    for seed in range(20):
+        roles = split_by_cell(cells, Split(by="pack", test_cells=("P1",)), seed)
+        assert sorted(roles) == sorted(cells)
+        assert set(roles.values()) == {"train", "validation", "calibration", "test"}
+        for pack in range(4):
+            assert len({roles[f"P{pack}/{cell}"] for cell in range(5)}) == 1
+    with pytest.raises(TrainingConfigError, match="2 packs besides the test cells"):
+        split_by_cell(CELLS, Split(by="pack", test_cells=("P0", "P1")), 0)
+
+
+def test_known_cells_only_train() -> None:
+    for seed in range(20):
+        roles = split_by_cell(CELLS, Split(calibration=0.5, test=0.2), seed, frozenset(CELLS[:3]))
+        assert [roles[cell] for cell in CELLS[:3]] == ["train"] * 3
+    roles = split_by_cell(CELLS, Split(by="pack"), 0, frozenset(CELLS[:1]))
+    assert [roles[cell] for cell in CELLS[:5]] == ["train"] * 5
+    assert set(split_by_cell(CELLS[:3], Split(), 0, frozenset(CELLS[:1])).values()) == {
+        "train",
+        "validation",
+        "calibration",
+    }
+    with pytest.raises(TrainingConfigError, match="needs at least 2, one each to validate and calibrate"):
+        split_by_cell(CELLS[:2], Split(), 0, frozenset(CELLS[:1]))

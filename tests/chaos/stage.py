@@ -28,7 +28,7 @@ from tests.service import consumed, predictions
 BAD = b"bad record"  # what a value begins with that belongs into the dead letters
 IDLE_S = 0.05
 SEND_RECORDS = 5000
-PATIENCE_S = 90.0
+FIRST_SHARE = 0.1  # of the telemetry goes ahead, until a pod has started
 LAST_SHARE = 0.15  # of the telemetry is kept back until all faults are over: something is due after them
 
 
@@ -43,10 +43,21 @@ class Telemetry(Protocol):
 
 
 class Stage:
-    """One run of a schedule. Its verbs count the faults; `agrees` ends it, and holds it to the law."""
+    """One run of a schedule. Its verbs count the faults; `agrees` ends it, and holds it to the law.
+
+    ``once``: nothing may come twice. ``named``: the group knows a pod by its name, before and after a restart.
+    """
 
     def __init__(
-        self, schedule: str, seed: int, settings: Settings, telemetry: Telemetry, oracle: Oracle, *, once: bool
+        self,
+        schedule: str,
+        seed: int,
+        settings: Settings,
+        telemetry: Telemetry,
+        oracle: Oracle,
+        *,
+        once: bool,
+        named: bool = False,
     ) -> None:
         self.schedule = schedule
         self.seed = seed
@@ -54,6 +65,7 @@ class Stage:
         self.records = len(telemetry)
         self.oracle = oracle
         self.once = once
+        self.named = named
         self.chance = random.Random(f"{schedule} {seed}")
         self.onlooker = Onlooker(settings, oracle)
         self.run: Run | None = None
@@ -63,7 +75,7 @@ class Stage:
         self._restarts = 0
         self._pods: dict[Pod, asyncio.Task[None]] = {}
         self._unfed = iter(telemetry)
-        self._fed = 0
+        self.sent = 0
         self._bad: set[bytes] = set()
         self._hurry = False
         self._feeding: asyncio.Task[None] | None = None
@@ -91,22 +103,18 @@ class Stage:
             await self._sink.stop()
         await self._delete_topics()
 
-    def feed(self, over_s: float, share: float = 1 - LAST_SHARE) -> None:
-        """Sends this share of the telemetry from now on, evenly, in the background; the rest when the run ends."""
+    async def feed(self, over_s: float, share: float = 1 - LAST_SHARE) -> None:
+        """Sends a little of the telemetry and waits until what it makes due is readable; then sends on, evenly, in the
+        background, up to this share. The rest is for the end of the run.
+        """
+        await self._send(min(int(self.records * FIRST_SHARE), SEND_RECORDS))
+        await self.readable()
         self._note(f"feed over {over_s:g} s")
         self._feeding = asyncio.create_task(self._feed(over_s, int(self.records * share)))
 
     def pods(self, *faults: str | None, through: Proxy | None = None) -> list[Pod]:
         """Starts a pod for each fault, ``None`` for one that is left alone; with a network of their own, if given."""
-        settings = self.settings
-        if through is not None:
-            kafka = settings.kafka.model_copy(update={"bootstrap": through.bootstrap})
-            settings = settings.model_copy(update={"kafka": kafka})
-        started = [Pod(settings, fault, self._died) for fault in faults]
-        for pod in started:
-            self._pods[pod] = asyncio.create_task(pod.run())
-            self._note(f"start pod {self._name(pod)}" + (f", to die at {pod.fault}" if pod.fault else ""))
-        return started
+        return [self._pod(fault, through) for fault in faults]
 
     def kill(self, pod: Pod, *, for_good: bool = False) -> None:
         """SIGKILL."""
@@ -127,7 +135,7 @@ class Stage:
             yield
         finally:
             pod.send(signal.SIGCONT)
-        self._over(f"pod {self._name(pod)} is awake")
+        self._healed(f"pod {self._name(pod)} is awake")
 
     @contextlib.asynccontextmanager
     async def down(self, node: KafkaNode) -> AsyncIterator[None]:
@@ -138,14 +146,14 @@ class Stage:
             yield
         finally:
             await node.start()
-        self._over(f"broker {node.node_id} is up")
+        self._healed(f"broker {node.node_id} is up")
 
     @contextlib.contextmanager
     def fault(self, what: str) -> Iterator[None]:
         """Counts what is done within as one fault."""
         self._struck(what)
         yield
-        self._over(f"over: {what}")
+        self._healed(f"over: {what}")
 
     async def pause(self, least_s: float, most_s: float) -> None:
         """Lets a while pass, of a length that the seed chooses."""
@@ -154,21 +162,20 @@ class Stage:
         await asyncio.sleep(seconds)
 
     async def progress(self) -> None:
-        """Waits until something becomes readable that was not before."""
-        seen, deadline_s = self.onlooker.seen, time.monotonic() + PATIENCE_S
-        await self._until(lambda: self.onlooker.seen > seen, lambda: deadline_s)
+        """Waits until something becomes readable that was not before, if there is anything left to come."""
+        seen = self.onlooker.seen
+        await self._until(lambda: self.onlooker.seen > seen or self._over())
         self._note(f"{self.onlooker.seen} readable")
 
     async def fed(self) -> None:
         """Waits until what `feed` began is sent."""
         assert self._feeding is not None
         await self._feeding
-        self._note(f"{self._fed} fed")
+        self._note(f"{self.sent} fed")
 
     async def readable(self) -> float:
-        """Waits until all that is due is readable, at most a minute from the last fault; returns when that was."""
-        asked_s = time.monotonic()
-        await self._until(lambda: self.onlooker.outstanding <= 0, lambda: max(self._struck_s, asked_s) + RECOVERY_S)
+        """Waits until all that is due is readable; returns when that was."""
+        await self._until(lambda: self.onlooker.outstanding <= 0)
         return self.onlooker.last_s
 
     async def agrees(self) -> None:
@@ -182,33 +189,50 @@ class Stage:
         recovery_s = max(await self.readable() - max(self._struck_s, all_fed_s), 0.0)
         self._note(f"all is readable, {recovery_s:.1f} s after the last fault")
         codes = await self._drained()
-        found = compare(await predictions(self.settings), self.oracle)
-        letters = [record.value for record in await consumed(self.settings, self.settings.topics.dead_letters)]
-        agreement = self._with_letters(found, letters)
-        self.run = self._run(agreement, len(letters), passed=self._lawful(agreement), recovery_s=recovery_s)
-        assert self._lawful(agreement), agreement
-        assert set(codes) <= {0, -signal.SIGTERM}, f"pods ended with {codes}"  # or so early that nothing was begun
+        found, refused = await asyncio.gather(
+            predictions(self.settings), consumed(self.settings, self.settings.topics.dead_letters)
+        )
+        letters = [record.value for record in refused]
+        agreement = self._with_letters(compare(found, self.oracle), letters)
+        lawful = not (agreement.missing or agreement.wrong or (self.once and agreement.duplicates))
+        in_order = set(codes) <= {0, -signal.SIGTERM}  # the latter so early that nothing was begun
+        self.run = self._run(agreement, len(letters), passed=lawful and in_order, recovery_s=recovery_s)
+        assert lawful, agreement
+        assert in_order, f"pods ended with {codes}"
+
+    def _pod(self, fault: str | None, through: Proxy | None) -> Pod:
+        name = len(self._pods) + 1
+        own: dict[str, str] = {"instance_id": f"pod-{name}"} if self.named else {}
+        if through is not None:
+            own["bootstrap"] = through.bootstrap
+        kafka = self.settings.kafka.model_copy(update=own)
+        pod = Pod(self.settings.model_copy(update={"kafka": kafka}), fault, self._died)
+        self._pods[pod] = asyncio.create_task(pod.run())
+        self._note(f"start pod {name}" + " by name" * self.named + (f", to die at {fault}" if fault else ""))
+        return pod
 
     async def _feed(self, over_s: float, until: int) -> None:
-        begin_s, first = time.monotonic(), self._fed
-        while self._fed < until and not self._hurry:
+        begin_s, first = time.monotonic(), self.sent
+        while self.sent < until and not self._hurry:
             await asyncio.sleep(IDLE_S)
             share = min((time.monotonic() - begin_s) / over_s, 1.0)
-            await self._send(min(first + round((until - first) * share), self._fed + SEND_RECORDS))
+            await self._send(min(first + round((until - first) * share), self.sent + SEND_RECORDS))
 
     async def _send(self, until: int) -> None:
         assert self._sink is not None
         topic = self.settings.topics.telemetry
-        records = list(islice(self._unfed, until - self._fed))
-        self._fed += len(records)
+        records = list(islice(self._unfed, until - self.sent))
+        self.sent += len(records)
         self._bad.update(each.value for each in records if each.value is not None and each.value.startswith(BAD))
         await (await self._sink.send([Message(topic, each.key, each.value, each.headers) for each in records]))
-        self.onlooker.fed(self._fed)
+        self.onlooker.fed(self.sent)
 
-    async def _until(self, true: Callable[[], bool], deadline_s: Callable[[], float]) -> None:
+    async def _until(self, true: Callable[[], bool]) -> None:
+        """Waits, at most a minute from the last fault."""
+        asked_s = time.monotonic()
         while not true():
             self._raise_failures()
-            assert time.monotonic() < deadline_s(), (
+            assert time.monotonic() < max(asked_s, self._struck_s) + RECOVERY_S, (
                 f"too late: {self.onlooker.seen} readable, {self.onlooker.outstanding} outstanding"
             )
             await asyncio.sleep(IDLE_S)
@@ -216,7 +240,7 @@ class Stage:
     async def _drained(self) -> list[int | None]:
         for pod in self._pods:
             pod.leave()
-        await asyncio.wait_for(asyncio.gather(*self._pods.values()), PATIENCE_S)
+        await asyncio.wait_for(asyncio.gather(*self._pods.values()), RECOVERY_S)
         return [pod.code for pod in self._pods if pod.code != -signal.SIGKILL]
 
     def _with_letters(self, found: Agreement, letters: Sequence[bytes]) -> Agreement:
@@ -227,9 +251,6 @@ class Stage:
             wrong=found.wrong + len(different - self._bad),
         )
 
-    def _lawful(self, agreement: Agreement) -> bool:
-        return not (agreement.missing or agreement.wrong or (self.once and agreement.duplicates))
-
     def _run(self, agreement: Agreement, letters: int, *, passed: bool, recovery_s: float = RECOVERY_S) -> Run:
         return Run(
             schedule=self.schedule,
@@ -237,7 +258,7 @@ class Stage:
             passed=passed,
             faults=self._faults,
             restarts=self._restarts,
-            records=self._fed,
+            records=self.sent,
             predictions=agreement.published,
             dead_letters=letters,
             duplicates=agreement.duplicates,
@@ -254,11 +275,14 @@ class Stage:
         else:
             self._note(f"pod {self._name(pod)} ended with {code}, start it again")
 
+    def _over(self) -> bool:
+        return self._feeding is not None and self._feeding.done() and self.onlooker.outstanding <= 0
+
     def _struck(self, what: str) -> None:
         self._faults += 1
-        self._over(what)
+        self._healed(what)
 
-    def _over(self, what: str) -> None:
+    def _healed(self, what: str) -> None:
         self._struck_s = time.monotonic()
         self._note(what)
 

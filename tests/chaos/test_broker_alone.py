@@ -10,8 +10,7 @@ async def test_committed_output_equals_clean_run_after_the_only_broker_was_kille
     stage: Stage, node: KafkaNode
 ) -> None:
     stage.pods(None)
-    stage.feed(over_s=12)
-    await stage.progress()
+    await stage.feed(over_s=12)
     await stage.pause(0, 2)
     async with stage.down(node):
         await stage.pause(0.5, 5)

@@ -27,8 +27,7 @@ async def test_committed_output_equals_clean_run_after_leaders_were_killed(
     stage: Stage, where: Settings, cluster: KafkaCluster
 ) -> None:
     stage.pods(None)
-    stage.feed(over_s=8 * KILLS)
-    await stage.progress()
+    await stage.feed(over_s=8 * KILLS)
     for _ in range(KILLS):
         leader = await cluster.leader(where.topics.telemetry, stage.chance.randrange(where.topics.partitions))
         async with stage.down(leader):
@@ -42,8 +41,7 @@ async def test_committed_output_equals_clean_run_after_coordinators_were_killed(
 ) -> None:
     transactions = f"{where.app}-{where.topics.telemetry}-{stage.chance.randrange(where.topics.partitions)}"
     stage.pods(None, None)
-    stage.feed(over_s=15)
-    await stage.progress()
+    await stage.feed(over_s=15)
     async with stage.down(await cluster.coordinator(where.kafka.group, "group")):
         await stage.pause(0, 3)
     await cluster.healed()
@@ -56,8 +54,7 @@ async def test_committed_output_equals_clean_run_after_a_broker_lost_its_page_ca
     stage: Stage, where: Settings, cluster: KafkaCluster
 ) -> None:
     stage.pods(None)
-    stage.feed(over_s=12)
-    await stage.progress()
+    await stage.feed(over_s=12)
     leader = await cluster.leader(where.topics.predictions, stage.chance.randrange(where.topics.partitions))
     await stage.pause(0, 2)
     async with stage.down(leader):
@@ -72,8 +69,7 @@ async def test_committed_output_equals_clean_run_after_a_disk_was_full(
     stage: Stage, where: Settings, cluster: KafkaCluster
 ) -> None:
     stage.pods(None)
-    stage.feed(over_s=12)
-    await stage.progress()
+    await stage.feed(over_s=12)
     leader = await cluster.leader(where.topics.telemetry, stage.chance.randrange(where.topics.partitions))
     assert leader.pid is not None
     with stage.fault(f"the disk of broker {leader.node_id} is full"):

@@ -15,8 +15,7 @@ async def test_committed_output_equals_clean_run_after_stalls_and_cuts_of_the_ne
     async with Proxy(*node.detour) as network:
         stage.pods(None)
         stage.pods(None, through=network)
-        stage.feed(over_s=20)
-        await stage.progress()
+        await stage.feed(over_s=20)
         for way in stage.chance.sample(sorted(WAYS), 2):
             there, back = WAYS[way]
             with stage.fault(f"stall {way}"):

@@ -12,8 +12,7 @@ IN_FLOW = [place for place in PLACES if place not in IN_RESTORE]
 async def test_committed_output_equals_clean_run_after_kills_of_three_pods(stage: Stage) -> None:
     one, two = stage.chance.sample(IN_FLOW, 2)
     _, _, third = stage.pods(f"{one}:{stage.chance.randint(1, 20)}", f"{two}:{stage.chance.randint(1, 20)}", None)
-    stage.feed(over_s=8)
-    await stage.progress()
+    await stage.feed(over_s=8)
     await stage.pause(0, 2)
     stage.kill(third)
     await stage.progress()
@@ -22,8 +21,7 @@ async def test_committed_output_equals_clean_run_after_kills_of_three_pods(stage
 
 async def test_committed_output_equals_clean_run_after_kills_in_restore_and_rebalance(stage: Stage) -> None:
     (first,) = stage.pods(stage.chance.choice([None, "assigned:2"]))
-    stage.feed(over_s=10)
-    await stage.progress()
+    await stage.feed(over_s=10)
     stage.pods(*(f"{place}:{stage.chance.randint(1, 2)}" for place in stage.chance.choices(IN_RESTORE, k=2)))
     await stage.progress()
     await stage.pause(0, 3)
@@ -34,8 +32,7 @@ async def test_committed_output_equals_clean_run_after_kills_in_restore_and_reba
 
 async def test_committed_output_equals_clean_run_after_scaling_to_three_pods_and_back(stage: Stage) -> None:
     stage.pods(None)
-    stage.feed(over_s=12)
-    await stage.progress()
+    await stage.feed(over_s=12)
     second, third = stage.pods(None, None)
     await stage.pause(3, 5)
     stage.leave(second)
@@ -48,8 +45,7 @@ async def test_committed_output_equals_clean_run_after_scaling_to_three_pods_and
 
 async def test_committed_output_equals_clean_run_after_a_pod_slept_past_its_session(stage: Stage) -> None:
     sleeper, _ = stage.pods(None, None)
-    stage.feed(over_s=12)
-    await stage.progress()
+    await stage.feed(over_s=12)
     await stage.pause(0, 1)
     async with stage.asleep(sleeper):  # others take its partitions over; what it still holds must not be seen
         await stage.pause(4, 6)

@@ -25,7 +25,7 @@ help:
 	@echo 'make test      lint, types, import rules, all tests (ARGS="-k name" narrows them)'
 	@echo 'make setup     .venv with everything for development'
 	@echo 'make lint      ruff, mypy --strict, import-linter, file lengths'
-	@echo 'make chaos     the tests that kill things on purpose, with many seeds (SEEDS=50)'
+	@echo 'make chaos     the tests that kill things on purpose, with many seeds (SEEDS=50), and their table'
 	@echo 'make bench     speed, as ratios in one run'
 	@echo 'make accuracy  backtests over recorded data, beside the baselines'
 	@echo 'make samples   simulates the sample fleet again (needs PyBaMM: 800 MB)'
@@ -71,7 +71,7 @@ test: lint
 	$(BIN)/python -m pytest $(ARGS)
 
 chaos: $(VENV)/.dev
-	SEEDS=$(or $(SEEDS),50) $(BIN)/python -m pytest tests/chaos $(ARGS)
+	SEEDS=$(or $(SEEDS),50) $(BIN)/python -m pytest tests/chaos -p no:randomly $(ARGS)
 
 bench: $(VENV)/.dev
 ifeq ($(BENCH),)
@@ -104,4 +104,4 @@ locks: $(VENV)/.dev
 	locks/compile $(ARGS)
 
 clean:
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache tests/kafka/target
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache tests/kafka/target

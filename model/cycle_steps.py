@@ -19,6 +19,7 @@ CYCLE_ROW = np.dtype(
         ("t_ms", np.int64),
         ("first_ms", np.int64),
         ("step", np.int64),
+        ("first_step", np.int64),
         ("charge_ah", np.float64),
         ("discharge_ah", np.float64),
         ("charge_wh", np.float64),
@@ -108,7 +109,8 @@ def new_cycle_state(steps: CycleSteps) -> StepState:
         steps.reference_cycles,
         steps.nominal_capacity_ah,
     )
-    return StepState(steps, arrays, rule, _update)
+    settled = ("reference_bins", "reference_bins_count", "reference_sum", "reference_count")
+    return StepState(steps, arrays, rule, _update, settled, steps.reference_cycles)
 
 
 @njit(cache=True, nogil=True)
@@ -266,7 +268,7 @@ def _copy_window(ring, step, length, window):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _emit(out, at, ring, row, slot, number, t_ms, frame):  # type: ignore[no-untyped-def]
-    length = min(row.step, ring.shape[0])
+    length = min(row.step - row.first_step, ring.shape[0])
     _copy_window(ring, row.step, length, out.windows[at])
     out.length[at] = length
     out.slot[at] = slot
@@ -289,7 +291,7 @@ def _close(arrays, slot, rule, t_ms):  # type: ignore[no-untyped-def]
     row = arrays.rows[slot]
     step = arrays.ring[slot, row.step % arrays.ring.shape[1]]
     reference_sum, reference_count = arrays.reference_sum[slot], arrays.reference_count[slot]
-    referencing = row.step < rule.reference_cycles
+    referencing = row.step - row.first_step < rule.reference_cycles
     nominal_ah = float(row.nominal_ah)
     step[0] = row.charge_ah / nominal_ah
     step[1] = row.discharge_ah / nominal_ah

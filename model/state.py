@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,17 @@ from model.block import FrameBlock
 from model.growth import grown
 from model.schema import CycleSteps, SampleSteps
 from model.windows import WindowBatch
+
+
+class Part(StrEnum):
+    """A part of a cell's state: what any sample may change, what only its first steps change, and its newest steps."""
+
+    OPEN = "open"
+    SETTLED = "settled"
+    RING = "ring"
+
+
+RING_BLOCK = 16  # steps: a new step makes so many be written again
 
 # Positions in a state's `counts` (int64 [4], since the state began): cell samples folded in, frames with a cell that is
 # already further, frames with a cell that was already there, cell samples without a valid voltage.
@@ -27,18 +40,34 @@ class StepState:
     """The state of all cells for one kind of steps.
 
     ``arrays`` is a named tuple of arrays whose first axis is the slot; its ``rows`` have ``t_ms`` and ``cycle``, both
-    -1 in a cell that has seen nothing. ``kernel(block, cursor, out, filled, emit, arrays, counts, rule)`` is compiled.
+    -1 in a cell that has seen nothing, and count its steps in ``step``; its ``ring`` holds the newest of them.
+    ``settled`` names the arrays that no longer change after a cell's first ``settled_after`` steps.
+    ``kernel(block, cursor, out, filled, emit, arrays, counts, rule)`` is compiled.
     """
 
     def __init__(
-        self, steps: SampleSteps | CycleSteps, arrays: Any, rule: tuple[Any, ...], kernel: Callable[..., int]
+        self,
+        steps: SampleSteps | CycleSteps,
+        arrays: Any,
+        rule: tuple[Any, ...],
+        kernel: Callable[..., int],
+        settled: tuple[str, ...] = (),
+        settled_after: int = 0,
     ) -> None:
         self.steps = steps
         self.arrays = arrays
+        self.settled = settled
+        self.settled_after = settled_after
         self.counts = np.zeros(4, np.int64)
         self.slots = 0
         self._rule = rule
         self._kernel = kernel
+
+    @property
+    def layout(self) -> str:
+        """12 hex digits that change with the meaning of a step, and with what is kept of a cell and how."""
+        arrays = [(name, array.dtype.descr, array.shape[1:]) for name, array in self.arrays._asdict().items()]
+        return hashlib.sha256(f"{self.steps.fingerprint}{arrays}".encode()).hexdigest()[:12]
 
     def reserve(self, slots: int) -> None:
         """Makes room for ``slots`` cells; new ones have seen nothing."""
@@ -48,6 +77,53 @@ class StepState:
             self.arrays.rows["t_ms"][held:] = -1
             self.arrays.rows["cycle"][held:] = -1
         self.slots = max(slots, self.slots)
+
+    def begin(self, slots: slice, step: int) -> None:
+        """Cells that have seen nothing, in place of what the slots held; their steps are counted on from ``step``."""
+        for array in self.arrays:
+            array[slots] = np.zeros((), array.dtype)
+        rows = self.arrays.rows
+        rows["t_ms"][slots] = rows["cycle"][slots] = -1
+        for name in ("step", "first_step"):
+            if name in rows.dtype.names:
+                rows[name][slots] = step
+
+    def dump(self, part: Part, slots: NDArray[np.int64], block: int = 0) -> bytes:
+        """One part of the state of the given slots: little-endian, array after array; of the ring one block."""
+        return b"".join(array[slots].tobytes() for array in self._arrays(part, block))
+
+    def load(self, part: Part, slots: NDArray[np.int64], body: bytes, block: int = 0) -> None:
+        """Puts back what `dump` gave. Raises ``ValueError`` where ``body`` is not of this size."""
+        start = 0
+        for array in self._arrays(part, block):
+            count = len(slots) * int(np.prod(array.shape[1:], dtype=np.int64))
+            values = np.frombuffer(body, array.dtype, count, start)
+            array[slots] = values.reshape(len(slots), *array.shape[1:])
+            start += values.nbytes
+        if start != len(body):
+            raise ValueError(f"{len(body)} bytes where {start} were expected")
+
+    @property
+    def ring_blocks(self) -> int:
+        """How many blocks the ring has."""
+        return -(-self.steps.window // RING_BLOCK)
+
+    def blocks_between(self, before: NDArray[np.int64], now: NDArray[np.int64]) -> list[int]:
+        """The blocks of the ring that steps ``before`` to ``now`` (int64 [cells]) of any of the cells lie in."""
+        moved = now > before
+        if not moved.any():
+            return []
+        size = self.steps.window
+        first, last = int(before[moved].min()), int(now[moved].max())
+        places = np.arange(max(first, last - size), last) % size
+        return [int(block) for block in np.unique(places // RING_BLOCK)]
+
+    def _arrays(self, part: Part, block: int) -> list[NDArray[Any]]:
+        arrays = self.arrays._asdict()
+        ring = arrays.pop("ring")
+        if part is Part.RING:
+            return [ring[:, block * RING_BLOCK : (block + 1) * RING_BLOCK]]
+        return [array for name, array in arrays.items() if (name in self.settled) == (part is Part.SETTLED)]
 
     def update(
         self, block: FrameBlock, cursor: NDArray[np.int64], out: WindowBatch, filled: int, *, emit: bool = True

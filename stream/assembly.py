@@ -9,14 +9,14 @@ from model.steps import new_cursor, new_state
 from model.windows import WindowBatch
 from stream.batch import Batch
 from stream.batcher import Batcher
-from stream.cells import columns
 from stream.clock import Clock
 from stream.codec import Codec
+from stream.columns import columns
 from stream.delivery import Outlet
 from stream.pipeline import Pipeline
 from stream.publisher import Publisher
 from stream.runner import Model, ModelRunner
-from stream.seams import Source
+from stream.seams import Changelog, Source
 from stream.settings import Settings
 from stream.telemetry import Telemetry
 
@@ -33,6 +33,7 @@ def assemble(
     *,
     telemetry: Telemetry,
     clock: Clock,
+    changelog: Changelog | None = None,
     on_model_turn: Callable[[], None] = lambda: None,
 ) -> Pipeline:
     """A pipeline that is ready to run; nothing is started. ``on_model_turn`` is called from the model's thread."""
@@ -59,6 +60,8 @@ def assemble(
         telemetry=telemetry,
         clock=clock,
         limits=settings.limits,
+        state=settings.state,
+        changelog=changelog,
     )
 
 

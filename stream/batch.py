@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.windows import WindowBatch
-from stream.cells import Cells
 from stream.offsets import Ticket
 from stream.seams import Partition
 
@@ -17,11 +16,12 @@ from stream.seams import Partition
 class Segment(NamedTuple):
     """Windows ``start`` to ``stop`` of a batch: they came from one polled batch of one partition.
 
-    offset: int64 [f], of the frames of its block; ``WindowBatch.frame`` indexes it.
+    owners: the pack and cell of each window. offset: int64 [f], of the frames of its block; ``WindowBatch.frame``
+    indexes it.
     """
 
     partition: Partition
-    cells: Cells
+    owners: list[tuple[str, int]]
     ticket: Ticket
     offset: NDArray[np.int64]
     start: int

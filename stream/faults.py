@@ -7,7 +7,18 @@ import signal
 
 # NAME:COUNT - the process kills itself when it reaches the named place for the COUNT-th time.
 VARIABLE = "CYCLECAST_FAULT"
-PLACES = ("fed", "predicted", "begun", "sent", "offsets-sent", "committed", "assigned", "replayed")
+PLACES = (
+    "fed",
+    "paged",
+    "predicted",
+    "begun",
+    "sent",
+    "offsets-sent",
+    "committed",
+    "assigned",
+    "restoring",
+    "replayed",
+)
 
 _name, _, _count = os.environ.get(VARIABLE, "").partition(":")
 _left = int(_count or 1)

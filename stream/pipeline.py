@@ -13,16 +13,18 @@ from model.steps import DUPLICATE, LATE, MASKED, new_cursor
 from stream import faults
 from stream.batch import Batch, Segment
 from stream.batcher import Batcher
-from stream.cells import Cells
+from stream.cells import Admitted, Cells
+from stream.checkpoint import Checkpoint
 from stream.clock import Clock
 from stream.codec import Codec
 from stream.delivery import Outlet
 from stream.offsets import Offsets, Ticket
 from stream.publisher import Publisher
 from stream.refusal import Refusal
+from stream.restoration import Restoration
 from stream.runner import ModelRunner
-from stream.seams import Partition, Polled, Source
-from stream.settings import LimitSettings
+from stream.seams import Changelog, Message, Partition, Polled, Source
+from stream.settings import LimitSettings, StateSettings
 from stream.telemetry import Telemetry
 
 
@@ -42,6 +44,8 @@ class Pipeline:
         telemetry: Telemetry,
         clock: Clock,
         limits: LimitSettings,
+        state: StateSettings,
+        changelog: Changelog | None = None,
     ) -> None:
         self.source = source
         self.outlet = outlet
@@ -53,8 +57,11 @@ class Pipeline:
         self.telemetry = telemetry
         self.clock = clock
         self.limits = limits
+        self.state = state
+        self.changelog = changelog
         self.offsets = Offsets()
         self.cells: dict[Partition, Cells] = {}
+        self.checkpoints: dict[Partition, Checkpoint] = {}
         self._moved = asyncio.Event()
         self._in_order = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
@@ -78,7 +85,9 @@ class Pipeline:
     async def _feed(self, polled: Polled) -> None:
         """Records to telemetry to cell state to due windows, which go to the model batch by batch."""
         partition, records, replayed = polled
-        cells = self._cells_of(partition)
+        cells = self.cells.get(partition)
+        if cells is None:
+            cells = self.cells[partition] = self._new_cells()
         cells.next_offset = None
         end = records[-1].offset + 1
         ticket = Ticket(end) if replayed else self.offsets.begin(partition, end, records[-1].timestamp_ms)
@@ -86,26 +95,32 @@ class Pipeline:
         frames, index, refused = self.codec.decode(records)
         offset = np.array([records[position].offset for position in index], np.int64)
         received_ms = self._received_ms(polled, index)
-        admitted, refused_later = cells.admit(frames, index, offset, received_ms)
-        refused += refused_later
-
         counts = cells.state.counts.copy()
-        cursor = new_cursor()
-        while cursor[0] < admitted.block.frames:
-            batch = await self._room()
-            start = batch.filled
-            stop = cells.update(admitted, cursor, batch.windows, start, emit=not replayed)
-            ticket.add(stop - start)
-            segment = Segment(partition, cells, ticket, admitted.offset, start, stop)
-            self.batcher.add(segment, self.clock.monotonic_s())
+        for admitted, refused_later in cells.admit(frames, index, offset, received_ms, replayed=replayed):
+            refused += refused_later
+            await self._fold(partition, cells, admitted, ticket, emit=not replayed)
 
         cells.next_offset = end
         faults.reach("replayed" if replayed else "fed")
         if not replayed:
             letters = [(records[refusal.position], refusal) for refusal in sorted(refused)]
-            ticket.done(self.publisher.dead_letters(partition, letters))
+            ticket.done(self.publisher.dead_letters(partition, letters) + self._pages(partition, cells, end))
             self._count(len(records), refused, cells.state.counts - counts)
             await self._hand_over()
+
+    async def _fold(
+        self, partition: Partition, cells: Cells, admitted: Admitted, ticket: Ticket, *, emit: bool
+    ) -> None:
+        """Admitted frames to cell state, and the windows that they make due to the open batch."""
+        cursor = new_cursor()
+        while cursor[0] < admitted.block.frames:
+            batch = await self._room()
+            start = batch.filled
+            stop = cells.update(admitted, cursor, batch.windows, start, emit=emit)
+            ticket.add(stop - start)
+            owners = cells.packs.owners(batch.windows.slot[start:stop])
+            segment = Segment(partition, owners, ticket, admitted.offset, start, stop)
+            self.batcher.add(segment, self.clock.monotonic_s())
 
     async def _predicted(self) -> None:
         """Takes batches back from the model, in order, and adds their predictions to the tickets that wait for them."""
@@ -174,6 +189,23 @@ class Pipeline:
         """From now on only this process publishes for the partition."""
         await self.outlet.open(partition)
 
+    async def restore(self, partition: Partition, committed: int) -> int | None:
+        """Rebuilds the partition's state from its pages, where there are any that can be gone on from."""
+        self.discard([partition])
+        if self.changelog is None:
+            return None
+        restoration = Restoration(self._new_cells)
+        async for written in self.changelog.read(partition):
+            restoration.read(written)
+            faults.reach("restoring")
+        cells = restoration.finish(committed, reset=self.state.start == "reset")
+        checkpoint = Checkpoint(
+            cells, self.changelog.topic, partition.number, self.state.page_interval_s, restoration.lineage
+        )
+        checkpoint.stale = restoration.stale
+        self.cells[partition], self.checkpoints[partition] = cells, checkpoint
+        return cells.next_offset
+
     async def release(self, partitions: Collection[Partition]) -> None:
         """Publishes and commits what is on its way; the state stays, in case the partition comes back."""
         try:
@@ -186,6 +218,7 @@ class Pipeline:
         """Drops the partitions' state and the results that are still on their way."""
         for partition in partitions:
             self.cells.pop(partition, None)
+            self.checkpoints.pop(partition, None)
         self.offsets.forget(partitions)
 
     def _received_ms(self, polled: Polled, index: Sequence[int]) -> NDArray[np.int64]:
@@ -207,12 +240,17 @@ class Pipeline:
         self.telemetry.masked_samples.inc(int(samples[MASKED]))
         self.telemetry.cells.set(sum(map(len, self.cells.values())))
 
-    def _cells_of(self, partition: Partition) -> Cells:
-        cells = self.cells.get(partition)
-        if cells is None:
-            cells = self.cells[partition] = Cells(
-                self.steps,
-                future_tolerance_s=self.limits.future_tolerance_s,
-                max_cells=self.limits.partition_cells,
-            )
-        return cells
+    def _new_cells(self) -> Cells:
+        return Cells(self.steps, self.limits, self.state.idle_ttl_s)
+
+    def _pages(self, partition: Partition, cells: Cells, end: int) -> list[Message]:
+        """The pages of state that go with the records before ``end``."""
+        checkpoint = self.checkpoints.get(partition)
+        if checkpoint is None:
+            cells.packs.take_changes()
+            return []
+        pages = checkpoint.due(end, self.clock.monotonic_s())
+        if pages:
+            faults.reach("paged")
+            self.telemetry.state_bytes.inc(sum(len(page.value or b"") for page in pages))
+        return pages

@@ -86,7 +86,7 @@ class Publisher:
         self, batch: Batch, segment: Segment, row: int, flags: list[str], answer: list[list[float]] | None
     ) -> Prediction:
         windows = batch.windows
-        pack_id, cell = segment.cells.owner(int(windows.slot[row]))
+        pack_id, cell = segment.owners[row - segment.start]
         cycle = int(windows.cycle[row])
         soh = capacity = rul = None
         horizons: list[Horizon] = []

@@ -44,12 +44,13 @@ class Polled(NamedTuple):
 
 
 class Message(NamedTuple):
-    """One output record."""
+    """One output record; without a ``partition`` its key decides."""
 
     topic: str
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]] = ()
+    partition: int | None = None
 
 
 class Holder(Protocol):
@@ -61,11 +62,23 @@ class Holder(Protocol):
     async def acquire(self, partition: Partition) -> None:
         """From now on only this process publishes for the partition; after it, its committed offset is final."""
 
+    async def restore(self, partition: Partition, committed: int) -> int | None:
+        """Rebuilds the partition's state from what was kept of it, at or before the committed offset; see `held`."""
+
     async def release(self, partitions: Collection[Partition]) -> None:
         """Publishes and commits what is on its way; the state stays, in case the partition comes back."""
 
     def discard(self, partitions: Collection[Partition]) -> None:
         """Drops the partitions' state."""
+
+
+class Changelog(Protocol):
+    """Where the pages of cell state are kept: a compacted topic with as many partitions as the input."""
+
+    topic: str
+
+    def read(self, partition: Partition) -> AsyncIterator[Sequence[tuple[bytes, bytes | None]]]:
+        """Yields keys and values of everything that is kept for an input partition, in the order of writing."""
 
 
 class Source(Protocol):

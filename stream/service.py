@@ -17,9 +17,10 @@ from stream.clock import SystemClock
 from stream.delivery import AtLeastOnce, Outlet
 from stream.health import Health
 from stream.http import HttpServer, service_app
+from stream.kafka.changelog import KafkaChangelog
 from stream.kafka.sink import KafkaSink
 from stream.kafka.source import KafkaSource
-from stream.kafka.topics import ensure, wanted
+from stream.kafka.topics import ensure, ensure_state, wanted
 from stream.kafka.transactions import ExactlyOnce, has_transactions
 from stream.kafka.watchdog import Watchdog
 from stream.settings import Settings
@@ -89,7 +90,13 @@ class Service:
 
         await ensure(settings, wanted(settings))
         transactions = await has_transactions(settings)
-        sink = None if transactions else await KafkaSink.start(settings)
+        changelog = None
+        sink = None
+        if transactions:
+            await ensure_state(settings)
+            changelog = KafkaChangelog(settings, self.clock)
+        else:
+            sink = await KafkaSink.start(settings)
         self.health.expect("loop", LOOP_BUDGET_S)
         source = self._source = await KafkaSource.start(settings, self.telemetry, self.health, self.clock)
         self.health.meet("broker", settings.kafka.bootstrap)
@@ -115,6 +122,7 @@ class Service:
             settings,
             telemetry=self.telemetry,
             clock=self.clock,
+            changelog=changelog,
             on_model_turn=lambda: self.health.beat("model"),
         )
         gc.collect()

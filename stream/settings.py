@@ -13,6 +13,7 @@ from pydantic import (
     BaseModel,
     Field,
     FilePath,
+    PositiveFloat,
     PositiveInt,
     SecretStr,
     StringConstraints,
@@ -119,7 +120,7 @@ class BatchSettings(Frozen):
 
 
 class CommitSettings(Frozen):
-    """How often the offsets of published input are committed."""
+    """How often the offsets of published input are committed, at most."""
 
     interval_ms: PositiveInt = 200
 
@@ -130,6 +131,18 @@ class LimitSettings(Frozen):
     future_tolerance_s: float = Field(default=300.0, ge=0)
     max_record_bytes: PositiveInt = 1024 * 1024
     partition_cells: PositiveInt = 50_000
+
+
+class StateSettings(Frozen):
+    """How the state of cells is kept: in pages of a compacted topic, and for how long.
+
+    ``start``: what happens where the pages are of another step kind or damaged; ``keep`` stops and says so, ``reset``
+    gives them up and rebuilds the state from the telemetry.
+    """
+
+    page_interval_s: PositiveFloat = 300.0
+    idle_ttl_s: PositiveFloat = 90 * 86400.0
+    start: Literal["keep", "reset"] = "keep"
 
 
 class LogSettings(Frozen):
@@ -157,6 +170,7 @@ class Settings(BaseSettings):
     batch: BatchSettings = BatchSettings()
     commit: CommitSettings = CommitSettings()
     limits: LimitSettings = LimitSettings()
+    state: StateSettings = StateSettings()
     log: LogSettings = LogSettings()
     http: HttpSettings = HttpSettings()
 

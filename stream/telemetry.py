@@ -53,6 +53,13 @@ class Telemetry:
         )
         self.cells = Gauge("cells", "Cells whose state is held.", namespace="cyclecast", registry=registry)
         self.transactions = counter("transactions_total", "Transactions by how they ended.", "result")
+        self.commit_interval_seconds = Gauge(
+            "commit_interval_seconds",
+            "Least time between two transactions of a partition, as the load allows.",
+            namespace="cyclecast",
+            registry=registry,
+        )
+        self.state_bytes = counter("state_bytes_total", "Bytes of cell state written to pages.")
         self.rebalances = counter("rebalances_total", "Times the owned partitions changed.")
         self.restore_seconds = histogram("restore_seconds", "Time to restore the state of one partition.", _LONG_S)
         # Known series begin at zero: what first appears at one looks to Prometheus as if it never rose.

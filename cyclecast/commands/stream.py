@@ -4,12 +4,20 @@
 from __future__ import annotations
 
 import asyncio
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from cyclecast.commands.model_check import usable_model
 from cyclecast.commands.options import Bootstrap, Config, settings_from
+
+
+class StateStart(StrEnum):
+    """What a service does with state that it cannot go on from."""
+
+    KEEP = "keep"
+    RESET = "reset"
 
 
 def stream(
@@ -22,6 +30,13 @@ def stream(
     workers: Annotated[
         int, typer.Option(min=1, help="Processes that share the partitions; their http ports count up.")
     ] = 1,
+    state: Annotated[
+        StateStart | None,
+        typer.Option(
+            help="Where kept state is of another step kind or damaged: 'keep' ends with an error, 'reset' gives it up "
+            "and rebuilds it from the telemetry. Setting state.start."
+        ),
+    ] = None,
     until_idle: Annotated[
         float | None,
         typer.Option(metavar="S", min=0.0, help="End when nothing arrived for S seconds (batch use, tests)."),
@@ -42,7 +57,7 @@ def stream(
       cyclecast stream --until-idle 5              # work off what is there, end
       CYCLECAST_KAFKA__GROUP=trial cyclecast stream
     """
-    settings = settings_from(config, kafka__bootstrap=bootstrap, model__path=model)
+    settings = settings_from(config, kafka__bootstrap=bootstrap, model__path=model, state__start=state and state.value)
     usable_model(settings.model)
     from stream.logs import configure_logs
 
@@ -50,7 +65,13 @@ def stream(
     if workers > 1:
         from cyclecast.workers import Workers
 
-        given = {"--config": config, "--bootstrap": bootstrap, "--model": model, "--until-idle": until_idle}
+        given = {
+            "--config": config,
+            "--bootstrap": bootstrap,
+            "--model": model,
+            "--state": state and state.value,
+            "--until-idle": until_idle,
+        }
         arguments = [text for flag, value in given.items() if value is not None for text in (flag, str(value))]
         raise typer.Exit(Workers(settings, workers, arguments).run())
     from stream.service import run_service

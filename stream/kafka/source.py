@@ -13,7 +13,6 @@ from aiokafka.errors import (
     CommitFailedError,
     IllegalStateError,
     KafkaError,
-    NoOffsetForPartitionError,
     OffsetOutOfRangeError,
 )
 
@@ -39,18 +38,20 @@ FETCH_BYTES = 4 * 1024 * 1024
 
 
 class Restore(NamedTuple):
-    """A partition on its way back to where it was: records before ``until`` only rebuild state."""
+    """A partition on its way back to where it was: records from ``begin`` to ``until`` only rebuild state."""
 
+    begin: int
     until: int
     began_s: float
 
 
 class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Reads the telemetry topic; the state that a partition needs is rebuilt from the partition itself.
+    """Reads the telemetry topic; each partition begins with the state that it needs.
 
-    A cell's state is a function of all records before it. On assignment the partition is read again from where its
-    state stands (from its beginning where there is none) up to the committed offset, without publishing; from there
-    on results are published. Nothing is skipped: an offset outside the log is an error, or a counted loss.
+    A cell's state is a function of all records before it. On assignment a partition's state is restored beside the
+    stream of the others: from its pages, or as of the log's beginning where there are none. From where that stands up
+    to the committed offset the partition is read without publishing; from there on results are published. Nothing is
+    skipped: an offset outside the log is an error, or a counted loss.
     """
 
     def __init__(self, consumer: Any, settings: Settings, telemetry: Telemetry, health: Health, clock: Clock) -> None:
@@ -65,6 +66,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
         self._holder: Holder | None = None
         self._assigned: set[Partition] | None = None
         self._with_state: set[Partition] = set()
+        self._opening: dict[Partition, asyncio.Task[Restore]] = {}
         self._open: dict[Partition, Restore | None] = {}
         self._next: dict[Partition, int] = {}
         self._failure: Exception | None = None
@@ -104,11 +106,14 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def stop(self) -> None:
         """Leaves the group and disconnects."""
+        for task in self._opening.values():
+            task.cancel()
+        await asyncio.gather(*self._opening.values(), return_exceptions=True)
         await stopped(self._consumer)
 
     def idle_s(self) -> float:
         """Seconds since the last record, or since the partitions were open; zero until then."""
-        if self._last_record_s is None or any(self._open.values()):
+        if self._last_record_s is None or self._opening or any(self._open.values()):
             return 0.0
         return self._clock.monotonic_s() - self._last_record_s
 
@@ -121,15 +126,12 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
             self._report_lag()
             if self._failure is not None:
                 raise self._failure
-            await self._open_assigned(holder)
+            self._begin_opening(holder)
+            self._end_opening()
             try:
                 fetched = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS)
-            except NoOffsetForPartitionError:
-                # Assigned during this poll; the turn after the listener heard of it opens it.
-                await asyncio.sleep(POLL_MS / 1000)
-                continue
             except OffsetOutOfRangeError as error:
-                await self._out_of_range(error.args[0])
+                await self._out_of_range(holder, error.args[0])
                 continue
             except KafkaError as error:
                 raise cannot_go_on(error, self._group, self._instance_id) from error
@@ -137,7 +139,6 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
             handed = False
             for topic_partition, records in fetched.items():
                 partition = Partition(topic_partition.topic, topic_partition.partition)
-                # Records that came before their partition was open are fetched again: opening it seeks.
                 for polled in self._split(partition, records):
                     yield polled
                     handed = True
@@ -175,6 +176,10 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
         """Publishes and commits what is on its way, within a bounded time; the rest is read again by the new owner."""
         self._joined = False
         partitions = [Partition(tp.topic, tp.partition) for tp in revoked]
+        opening = [task for partition in partitions if (task := self._opening.pop(partition, None)) is not None]
+        for task in opening:
+            task.cancel()
+        await asyncio.gather(*opening, return_exceptions=True)
         for partition in partitions:
             self._open.pop(partition, None)
             self._next.pop(partition, None)
@@ -194,27 +199,48 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
         """Notes what is held now; `poll` opens it, so that no record is handed over before."""
         self._joined = True
         self._assigned = {Partition(tp.topic, tp.partition) for tp in assigned}
+        for tp in assigned:
+            self._hold(tp)
         self._telemetry.rebalances.inc()
         log.info("partitions assigned", partitions=sorted(tp.partition for tp in assigned))
         self._health.require("partitions", f"restoring {len(assigned)}")
 
-    async def _open_assigned(self, holder: Holder) -> None:
-        """Opens newly assigned partitions; the state of partitions that went elsewhere is dropped."""
+    def _begin_opening(self, holder: Holder) -> None:
+        """Starts to open newly assigned partitions; the state of partitions that went elsewhere is dropped."""
         if self._assigned is None:
             return
         assigned, self._assigned = self._assigned, None
-        gone = self._with_state - assigned
-        holder.discard(gone)
+        holder.discard(self._with_state - assigned)
         self._with_state = set(assigned)
         for partition in sorted(assigned):
-            if self._assigned is None:  # else the group moved on meanwhile
-                await self._open_one(holder, partition)
-        faults.reach("assigned")
+            self._opening[partition] = asyncio.create_task(self._opened(holder, partition))
         self._last_record_s = self._clock.monotonic_s()
         self._report_restored()
 
-    async def _open_one(self, holder: Holder, partition: Partition) -> None:
-        """Finds where the partition's state stands, and reads on from there."""
+    def _hold(self, tp: TopicPartition) -> None:
+        """Lets nothing be fetched before the state is there; without any place to stand the client would ask for one."""
+        self._consumer.seek(tp, 0)
+        self._consumer.pause(tp)
+
+    def _end_opening(self) -> None:
+        """Lets those records be fetched whose partition has its state."""
+        for partition, task in list(self._opening.items()):
+            if not task.done():
+                continue
+            del self._opening[partition]
+            restore = task.result()
+            tp = TopicPartition(*partition)
+            self._consumer.seek(tp, restore.begin)
+            self._consumer.resume(tp)
+            self._next[partition] = restore.begin
+            self._open[partition] = restore
+            if restore.begin >= restore.until:
+                self._restored(partition, restore)
+            faults.reach("assigned")
+
+    async def _opened(self, holder: Holder, partition: Partition) -> Restore:
+        """Restores the partition's state; says from where to where it is to be read again."""
+        began_s = self._clock.monotonic_s()
         await holder.acquire(partition)
         tp = TopicPartition(*partition)
         committed, beginning = await patiently(lambda: self._standing(tp), self._bootstrap, RESTORE_PATIENCE_S)
@@ -225,17 +251,14 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
             self._telemetry.lost_records.inc(beginning - committed)
             log.error("records deleted before they were read", partition=name, records=beginning - committed)
             committed = beginning
-        held = holder.held(partition)
-        if held is None or not beginning <= held <= committed:
-            holder.discard([partition])
-            held = beginning
+        begin = holder.held(partition)
+        if begin != committed:  # another member may have been further since
+            begin = await holder.restore(partition, committed)
+        if begin is None or begin < beginning:
+            begin = beginning
             if 0 < beginning < committed:
                 log.warning("state is rebuilt from a log that no longer reaches back to its start", partition=name)
-        if tp not in self._consumer.assignment():
-            return
-        self._consumer.seek(tp, held)
-        self._next[partition] = held
-        self._open[partition] = Restore(committed, self._clock.monotonic_s()) if held < committed else None
+        return Restore(begin, committed, began_s)
 
     async def _standing(self, tp: TopicPartition) -> tuple[int | None, int]:
         """The group's committed offset, if any, and where the log begins."""
@@ -262,12 +285,15 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
         if new:
             yield Polled(partition, new)
 
-    async def _out_of_range(self, offsets: Mapping[TopicPartition, int]) -> None:
+    async def _out_of_range(self, holder: Holder, offsets: Mapping[TopicPartition, int]) -> None:
         """The log was cut behind this consumer (then it opens again, and counts the loss), or made anew before it."""
         for tp, offset in offsets.items():
+            partition = Partition(*tp)
             if offset > (await self._consumer.beginning_offsets([tp]))[tp]:
-                raise self._made_anew(Partition(*tp), offset)
-        self._assigned = self._assigned or set(self._open)
+                raise self._made_anew(partition, offset)
+            if self._open.pop(partition, None) is not None or partition in self._next:
+                self._hold(tp)
+                self._opening[partition] = asyncio.create_task(self._opened(holder, partition))
 
     async def _check_restored(self) -> None:
         """Control records and compaction leave holes, so the last record before the committed offset may never come."""
@@ -295,6 +321,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def _report_restored(self) -> None:
         restoring = [partition.number for partition, restore in self._open.items() if restore is not None]
+        restoring += [partition.number for partition in self._opening]
         if restoring:
             self._health.require("partitions", f"restoring {sorted(restoring)}")
         else:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import structlog
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from stream.errors import Fatal
@@ -18,6 +19,14 @@ log = structlog.get_logger()
 
 # A dead letter is as large as the record that it came from, and that may be larger than a broker's default.
 DEAD_LETTER_BYTES = 32 * 1024 * 1024
+
+
+STATE_CONFIG = {
+    "cleanup.policy": "compact",
+    "segment.bytes": str(64 * 1024 * 1024),  # only closed segments are compacted
+    "min.cleanable.dirty.ratio": "0.3",
+    "max.message.bytes": str(4 * 1024 * 1024),
+}
 
 
 class Topic(NamedTuple):
@@ -48,20 +57,47 @@ def wanted(settings: Settings) -> list[Topic]:
     ]
 
 
+def state_topic(settings: Settings) -> str:
+    """The name of the topic that cell state is kept in."""
+    return f"{settings.app}.state"
+
+
 async def ensure(settings: Settings, topics: Iterable[Topic], patience_s: float | None = None) -> None:
     """Creates what is missing. Raises `Fatal` with the command to run where the broker does not allow it."""
     bootstrap = settings.kafka.bootstrap
     await patiently(lambda: _ensure(settings, list(topics)), bootstrap, patience_s)
 
 
+async def ensure_state(settings: Settings) -> None:
+    """Creates the topic for cell state with as many partitions as the input has, or gives it those that it lacks."""
+    await patiently(lambda: _ensure_state(settings), settings.kafka.bootstrap)
+
+
 async def _ensure(settings: Settings, topics: Sequence[Topic]) -> None:
-    admin = AIOKafkaAdminClient(**connection(settings.kafka))
-    try:
-        await admin.start()
+    async with _administered(settings) as admin:
         existing = set(await admin.list_topics())
         for topic in topics:
             if topic.name not in existing:
                 await _create(admin, topic, settings.kafka.bootstrap)
+
+
+async def _ensure_state(settings: Settings) -> None:
+    async with _administered(settings) as admin:
+        partitions = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
+        needed = partitions[settings.topics.telemetry]
+        topic = Topic(state_topic(settings), needed, settings.topics.replication, STATE_CONFIG)
+        if topic.name not in partitions:
+            await _create(admin, topic, settings.kafka.bootstrap)
+        elif partitions[topic.name] < needed:
+            await _grow(admin, topic, settings.kafka.bootstrap)
+
+
+@contextlib.asynccontextmanager
+async def _administered(settings: Settings) -> AsyncIterator[Any]:
+    admin = AIOKafkaAdminClient(**connection(settings.kafka))
+    try:
+        await admin.start()
+        yield admin
     finally:
         await stopped(admin)
 
@@ -83,3 +119,17 @@ async def _create(admin: Any, topic: Topic, bootstrap: str) -> None:
             f"  {topic.command(bootstrap)}"
         ) from error
     log.info("topic created", topic=topic.name, partitions=topic.partitions)
+
+
+async def _grow(admin: Any, topic: Topic, bootstrap: str) -> None:
+    try:
+        await admin.create_partitions({topic.name: NewPartitions(topic.partitions)})
+    except AWAY:
+        raise
+    except KafkaError as error:
+        raise Fatal(
+            f"topic {topic.name} has fewer partitions than the telemetry and could not be given more ({error}); run:\n"
+            f"  kafka-topics.sh --bootstrap-server {shlex.quote(bootstrap)} --alter --topic {topic.name} "
+            f"--partitions {topic.partitions}"
+        ) from error
+    log.info("topic given more partitions", topic=topic.name, partitions=topic.partitions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any
@@ -26,6 +27,7 @@ from stream.kafka.client import connection, quiet_sender, started, stopped
 from stream.kafka.sink import without_value
 from stream.kafka.topics import DEAD_LETTER_BYTES
 from stream.offsets import Ticket
+from stream.pacing import Pacing
 from stream.seams import Message, Partition
 from stream.settings import Settings
 from stream.telemetry import Telemetry
@@ -33,7 +35,7 @@ from stream.telemetry import Telemetry
 log = structlog.get_logger()
 
 TRANSACTION_S = 30.0  # the client's own calls wait without end
-EMPTY_S = 1.0  # offsets alone may wait longer than results
+EMPTY_INTERVALS = 5  # offsets alone may wait longer than results
 MAX_WAITING = 20_000  # messages of a partition; then the pipeline waits
 FENCED_S = 30.0
 SMALL_BYTES = 512 * 1024
@@ -77,6 +79,7 @@ class ExactlyOnce:
         self._settings = settings
         self._telemetry = telemetry
         self._clock = clock
+        self._pacing = Pacing(settings.commit.interval_ms / 1000)
         self._lanes: dict[Partition, _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._failed: asyncio.Future[None] | None = None
@@ -86,7 +89,7 @@ class ExactlyOnce:
         await self.close([partition])
         settings = self._settings
         name = f"{settings.app}-{partition.topic}-{partition.number}"
-        lane = _Lane(partition, name, settings, self._telemetry, self._clock)
+        lane = _Lane(partition, name, settings, self._pacing, self._telemetry, self._clock)
         await lane.connect()
         self._lanes[partition] = lane
         lane.task = asyncio.create_task(lane.run(), name=name)
@@ -126,7 +129,13 @@ class _Lane:
     """One partition's transactions, one after the other."""
 
     def __init__(
-        self, partition: Partition, transactional_id: str, settings: Settings, telemetry: Telemetry, clock: Clock
+        self,
+        partition: Partition,
+        transactional_id: str,
+        settings: Settings,
+        pacing: Pacing,
+        telemetry: Telemetry,
+        clock: Clock,
     ) -> None:
         self.partition = partition
         self.task: asyncio.Task[None] | None = None
@@ -134,13 +143,14 @@ class _Lane:
         self._transactional_id = transactional_id
         self._settings = settings
         self._group = settings.kafka.group
-        self._interval_s = settings.commit.interval_ms / 1000
+        self._pacing = pacing
         self._telemetry = telemetry
         self._clock = clock
         self._waiting: list[Ticket] = []
         self._messages = 0
         self._changed = asyncio.Condition()
         self._urgent = False
+        self._began_s = float("-inf")
         self._busy = False
         self._fenced = False
 
@@ -173,13 +183,14 @@ class _Lane:
         await stopped(self._producer)
 
     async def run(self) -> None:
-        """A transaction each interval while there is something to commit, until another member takes the partition."""
+        """A transaction each turn while there is something to commit, until another member takes the partition."""
         while True:
             async with self._changed:
                 await self._changed.wait_for(lambda: self._waiting)
-                wait_s = self._interval_s if self._messages else EMPTY_S
-                await self._rest(wait_s)
+                await self._rest()
+                self._began_s = self._clock.monotonic_s()
                 tickets, self._waiting, self._messages, self._busy = self._waiting, [], 0, True
+            cpu_s = time.thread_time()
             try:
                 await self._transact(tickets)
             except ProducerFenced:
@@ -197,14 +208,25 @@ class _Lane:
                     f"{self.partition.topic}-{self.partition.number} was taken over, but not by a member of group "
                     f"{self._group!r}: give each deployment an `app` and a kafka.group of its own"
                 )
+            self._pacing.took(time.thread_time() - cpu_s)
             self._telemetry.transactions.labels("committed").inc()
             count_published(tickets, self._telemetry, self._clock)
 
-    async def _rest(self, wait_s: float) -> None:
-        """Lets more tickets gather, unless someone waits for these."""
+    async def _rest(self) -> None:
+        """Lets more tickets gather until it is this partition's turn, unless someone waits for these."""
+        pacing, now_s = self._pacing, self._clock.monotonic_s
+        await self._until(self._began_s + EMPTY_INTERVALS * pacing.interval_s(now_s()), or_messages=True)
+        await self._until(self._began_s + pacing.floor_s)
+        await self._until(pacing.turn_s(now_s()))
+        self._telemetry.commit_interval_seconds.set(pacing.interval_s(now_s()))
+
+    async def _until(self, time_s: float, *, or_messages: bool = False) -> None:
+        """Waits with the lock held, which lets it go meanwhile."""
         try:
-            async with asyncio.timeout(wait_s):
-                await self._changed.wait_for(lambda: self._urgent or (wait_s > self._interval_s and self._messages))
+            async with asyncio.timeout(max(time_s - self._clock.monotonic_s(), 0.0)):
+                await self._changed.wait_for(
+                    lambda: self._urgent or self._messages >= MAX_WAITING or (or_messages and self._messages)
+                )
         except TimeoutError:
             pass
 
@@ -218,8 +240,7 @@ class _Lane:
                     # The client has counted a batch that the broker never took: only a new producer counts right again.
                     await self.connect()
                     self._telemetry.transactions.labels("aborted").inc()
-                    small = [without_value(each) if len(each.value or b"") > SMALL_BYTES else each for each in messages]
-                    await self._attempt(small, tickets[-1].next_offset)
+                    await self._attempt([self._fitting(each) for each in messages], tickets[-1].next_offset)
         except TimeoutError:
             raise Fatal(f"no transaction of {self.partition} was possible within {TRANSACTION_S:.0f} s") from None
         except ProducerFenced:
@@ -227,12 +248,23 @@ class _Lane:
         except KafkaError as error:
             raise Fatal(f"the broker did not take a transaction of {self.partition}: {error!r}") from error
 
+    def _fitting(self, message: Message) -> Message:
+        """A dead letter may go without its bytes; of anything else nothing may be left out."""
+        large = message.topic == self._settings.topics.dead_letters and len(message.value or b"") > SMALL_BYTES
+        return without_value(message) if large else message
+
     async def _attempt(self, messages: Sequence[Message], next_offset: int) -> None:
         producer = self._producer
         await producer.begin_transaction()
         faults.reach("begun")
         sent = [
-            await producer.send(message.topic, message.value, key=message.key, headers=list(message.headers))
+            await producer.send(
+                message.topic,
+                message.value,
+                key=message.key,
+                partition=message.partition,
+                headers=list(message.headers),
+            )
             for message in messages
         ]
         for result in await asyncio.gather(*sent, return_exceptions=True):

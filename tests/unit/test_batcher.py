@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from model.schema import CycleSteps
 from model.windows import WindowBatch
 from stream.batch import Batch, Segment
 from stream.batcher import Batcher, Why
-from stream.cells import Cells
 from stream.offsets import Ticket
 from stream.seams import Partition
 
@@ -21,8 +19,8 @@ def add(to: Batcher, windows: int, now_s: float) -> None:
     batch = to.room()
     assert batch is not None
     start = batch.filled
-    cells = Cells(CycleSteps(), future_tolerance_s=0, max_cells=1)
-    to.add(Segment(Partition("t", 0), cells, Ticket(0), np.zeros(0, np.int64), start, start + windows), now_s)
+    owners = [("P1", cell) for cell in range(windows)]
+    to.add(Segment(Partition("t", 0), owners, Ticket(0), np.zeros(0, np.int64), start, start + windows), now_s)
 
 
 def test_nothing_is_due_without_windows():

@@ -11,9 +11,11 @@ from model.schema import CycleSteps
 from stream.cells import Cells
 from stream.records import CellSample, PackFrame
 from stream.refusal import Reason
+from stream.settings import LimitSettings
 
 NOW_MS = 1_731_000_000_000
 YEAR_2070_MS = 3_155_760_000_000
+IDLE_TTL_S = 1000.0
 
 
 def frame(**changes: Any) -> PackFrame:
@@ -26,13 +28,14 @@ def sample(**changes: Any) -> CellSample:
     return CellSample(**{**given, **changes})
 
 
-def admit(cells: Cells, *frames: PackFrame | CellSample):
+def admit(cells: Cells, *frames: PackFrame | CellSample, received_ms: int = NOW_MS, offset: int = 100):
     count = len(frames)
-    return cells.admit(frames, range(count), np.arange(100, 100 + count), np.full(count, NOW_MS))
+    (found,) = cells.admit(frames, range(count), np.arange(offset, offset + count), np.full(count, received_ms))
+    return found
 
 
 def cells(max_cells: int = 1000) -> Cells:
-    return Cells(CycleSteps(), future_tolerance_s=300, max_cells=max_cells)
+    return Cells(CycleSteps(), LimitSettings(partition_cells=max_cells), idle_ttl_s=IDLE_TTL_S)
 
 
 BAD = {
@@ -93,7 +96,7 @@ def test_every_cell_has_a_slot_of_its_own_and_knows_its_owner():
     state = cells()
     admitted, _ = admit(state, frame(), sample(cell=5), frame(pack_id="P2"), sample(cell=2), sample(cell=5))
     assert admitted.block.first_slot.tolist() == [0, 2, 3, 5, 2]
-    owners = [state.owner(slot) for slot in range(len(state))]
+    owners = state.packs.owners(np.arange(len(state)))
     assert owners == [("P1", 0), ("P1", 1), ("C1", 5), ("P2", 0), ("P2", 1), ("C1", 2)]
 
 
@@ -126,10 +129,49 @@ def test_cells_beyond_the_limit_are_refused_and_those_within_go_on():
     assert "limits.partition_cells = 5" in refused[0].error
     assert admitted.offset.tolist() == [100, 101, 102, 105, 106]
     assert len(state) == 5
-    assert set(state.packs) == {"P1", "C1", "P2"}
+    assert set(state.packs.by_id) == {"P1", "C1", "P2"}
 
 
 def test_unknown_pack_beyond_the_limit_leaves_no_trace():
     state = cells(max_cells=1)
     admit(state, sample(), sample(pack_id="C2"))
-    assert set(state.packs) == {"C1"}
+    assert set(state.packs.by_id) == {"C1"}
+
+
+def test_pack_that_was_silent_for_too_long_makes_room_and_others_do_not():
+    state = cells(max_cells=4)
+    admit(state, frame(), sample(cell=1))
+    later_ms = NOW_MS + round(IDLE_TTL_S * 900)
+    admit(state, frame(t_ms=later_ms), received_ms=later_ms)
+    wanting = frame(pack_id="P9", voltage_v=[3.3, 3.3], t_ms=later_ms)
+    assert admit(state, wanting, received_ms=later_ms)[1][0].reason is Reason.CELL_LIMIT
+    late_ms = NOW_MS + round(IDLE_TTL_S * 1000) + 1
+    assert not admit(state, wanting, received_ms=late_ms)[1]
+    assert set(state.packs.by_id) == {"P1", "P9"}
+    assert len(state) == 4
+
+
+def test_pack_that_comes_back_after_its_silence_is_new_and_counts_its_steps_on():
+    state = cells()
+    admitted, _ = admit(state, frame())
+    slot = int(admitted.block.first_slot[0])
+    rows = state.state.arrays.rows
+    rows["step"][slot : slot + 2] = 7, 9
+    rows["t_ms"][slot : slot + 2] = NOW_MS
+    later_ms = NOW_MS + 10**9
+    admitted, refused = admit(state, frame(voltage_v=[3.3] * 3, t_ms=later_ms), received_ms=later_ms, offset=200)
+    assert not refused, "a pack of another life may have another number of cells"
+    rows = state.state.arrays.rows[admitted.block.first_slot[0] :][:3]
+    assert rows["step"].tolist() == rows["first_step"].tolist() == [9, 9, 9]
+    assert rows["t_ms"].tolist() == [-1, -1, -1]
+    assert state.packs.by_id["P1"].life == 200
+
+
+def test_slots_of_packs_that_are_gone_are_used_again():
+    state = cells(max_cells=4)
+    for turn in range(20):
+        now_ms = NOW_MS + turn * 2 * round(IDLE_TTL_S * 1000)
+        names = (f"A{turn}", f"B{turn}")
+        assert not admit(state, *(frame(pack_id=name, t_ms=now_ms) for name in names), received_ms=now_ms)[1]
+        assert set(state.packs.by_id) == set(names)
+    assert state.state.slots == 4

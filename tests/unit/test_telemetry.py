@@ -21,6 +21,8 @@ CONTRACT = {
     "cyclecast_lag_records": {"partition"},
     "cyclecast_cells": set(),
     "cyclecast_transactions_total": {"result"},
+    "cyclecast_commit_interval_seconds": set(),
+    "cyclecast_state_bytes_total": set(),
     "cyclecast_rebalances_total": set(),
     "cyclecast_restore_seconds": set(),
     "cyclecast_model_info": {"hash"},

@@ -1,0 +1,173 @@
+"""The packs of one partition: which slots of the state are theirs, since when, and what their pages do not hold yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.growth import grown
+from model.state import StepState
+
+SWEEPS = 64  # looks for silent packs in the time after which a pack counts as gone
+
+
+@dataclass(slots=True, eq=False)
+class Pack:
+    """A pack's place in the state: one run of slots for frames, or a slot for each cell that reports by itself.
+
+    ``life`` is the offset of the record that it began with, and tells it from an earlier pack of the same name.
+    Records before ``stands_at`` are in its state; ``changed_at`` is the first one that is not in its pages, -1 if none.
+    """
+
+    pack_id: str
+    life: int
+    cells: int  # of a frame; 0 where they report by themselves
+    slot_of_cell: dict[int, int] | None
+    first_slot: int = -1
+    first_step: int = 0
+    index: int = -1
+    seen_ms: int = 0
+    stands_at: int = 0
+    changed_at: int = -1
+    changed_ms: int = 0  # the arrival of that record
+    ended: bool = False
+    last_step: int = 0  # once it is gone
+
+    def slots(self) -> NDArray[np.int64]:
+        """Its slots, int64 [cells], in the order in which its cells came."""
+        if self.slot_of_cell is None:
+            return np.arange(self.first_slot, self.first_slot + self.cells)
+        return np.fromiter(self.slot_of_cell.values(), np.int64, len(self.slot_of_cell))
+
+
+@dataclass(slots=True)
+class Changes:
+    """What happened to packs since it was last taken: who got cells, whose state moved, who is gone."""
+
+    begun: dict[Pack, None] = field(default_factory=dict)
+    moved: list[Pack] = field(default_factory=list)
+    ended: list[Pack] = field(default_factory=list)
+
+
+class Packs:
+    """Gives slots of a state to packs, and takes them back from packs that fell silent for longer than ``ttl_ms``.
+
+    Time is that of the records (their arrival), so that the same records give the same packs whenever they are read.
+    A pack that comes back counts its steps on from where they ended: what names a prediction is never used twice.
+    """
+
+    def __init__(self, state: StepState, max_cells: int, ttl_ms: int) -> None:
+        self.state = state
+        self.max_cells = max_cells
+        self.ttl_ms = ttl_ms
+        self.by_id: dict[str, Pack] = {}
+        self.last_step: dict[str, int] = {}  # of packs that are gone
+        self.used = 0
+        self.changes = Changes()
+        self.saved_step = np.zeros(0, np.int64)  # of each slot: its steps that pages hold
+        self._free: dict[int, list[int]] = {}
+        self._index: list[Pack | None] = []
+        self._free_index: list[int] = []
+        self._pack_of_slot = np.zeros(0, np.int32)
+        self._cell_of_slot = np.zeros(0, np.int32)
+        self._expiry_ms = 0
+        self._sweep_ms = 0
+
+    def owners(self, slots: NDArray[np.int64]) -> list[tuple[str, int]]:
+        """The pack and the cell of each slot."""
+        names = [pack.pack_id if (pack := self._index[at]) else "" for at in self._pack_of_slot[slots].tolist()]
+        return list(zip(names, self._cell_of_slot[slots].tolist(), strict=True))
+
+    def begin(self, pack_id: str, life: int, cells: int) -> Pack:
+        """A new pack: of ``cells`` cells in a frame, or with 0 of cells that report by themselves and come singly."""
+        pack = Pack(pack_id, life, cells, None if cells else {}, stands_at=life)
+        pack.first_step = self.last_step.pop(pack_id, 0)
+        if self._free_index:
+            pack.index = self._free_index.pop()
+            self._index[pack.index] = pack
+        else:
+            pack.index = len(self._index)
+            self._index.append(pack)
+        self.by_id[pack_id] = pack
+        self.changes.begun[pack] = None
+        if cells:
+            pack.first_slot = self._take(pack, range(cells))
+        return pack
+
+    def begin_cell(self, pack: Pack, cell: int) -> int:
+        """The slot of a cell that reports by itself for the first time."""
+        assert pack.slot_of_cell is not None
+        slot = pack.slot_of_cell[cell] = self._take(pack, range(cell, cell + 1))
+        self.changes.begun[pack] = None
+        return slot
+
+    def end(self, pack: Pack) -> None:
+        """Forgets a pack but for the number of its last step."""
+        slots = pack.slots()
+        pack.last_step = int(self.state.arrays.rows["step"][slots].max(initial=pack.first_step))
+        if pack.last_step:
+            self.last_step[pack.pack_id] = pack.last_step
+        if pack.slot_of_cell is None:
+            self._free.setdefault(pack.cells, []).append(pack.first_slot)
+        else:
+            self._free.setdefault(1, []).extend(slots.tolist())
+        self.used -= len(slots)
+        del self.by_id[pack.pack_id]
+        self._index[pack.index] = None
+        self._free_index.append(pack.index)
+        pack.ended = True
+        self.changes.ended.append(pack)
+
+    def touch(self, pack: Pack, offset: int, now_ms: int) -> None:
+        """A record of the pack, which arrived at ``now_ms``, changes its state."""
+        pack.seen_ms = now_ms
+        if pack.changed_at < 0:
+            pack.changed_at, pack.changed_ms = offset, now_ms
+            self.changes.moved.append(pack)
+
+    def gone(self, pack: Pack, now_ms: int) -> bool:
+        """Whether the pack was silent for so long that it counts as gone."""
+        return now_ms - pack.seen_ms > self.ttl_ms
+
+    def has_room(self, cells: int, now_ms: int) -> bool:
+        """Whether so many new cells fit beside those of packs that are not gone."""
+        # A limit of the partition, not of the process: read again elsewhere, the same records are refused.
+        if self.used + cells > self.max_cells and now_ms > self._expiry_ms:
+            self._end_gone(now_ms)
+        return self.used + cells <= self.max_cells
+
+    def sweep(self, now_ms: int) -> None:
+        """Ends packs that are gone, if it is time to look for them."""
+        if now_ms >= self._sweep_ms:
+            self._end_gone(now_ms)
+
+    def take_changes(self) -> Changes:
+        """What changed since this was last called."""
+        changes, self.changes = self.changes, Changes()
+        return changes
+
+    def _end_gone(self, now_ms: int) -> None:
+        for pack in [pack for pack in self.by_id.values() if self.gone(pack, now_ms)]:
+            self.end(pack)
+        self._expiry_ms = min((pack.seen_ms for pack in self.by_id.values()), default=now_ms) + self.ttl_ms
+        self._sweep_ms = now_ms + self.ttl_ms // SWEEPS
+
+    def _take(self, pack: Pack, cells: Sequence[int]) -> int:
+        """A run of slots with cells that have seen nothing, one that a pack of this size left where there is one."""
+        left = self._free.get(len(cells))
+        first = left.pop() if left else self.state.slots
+        end = first + len(cells)
+        self.state.reserve(end)
+        self.state.begin(slice(first, end), pack.first_step)
+        if end > len(self._pack_of_slot):
+            self.saved_step = grown(self.saved_step, end)
+            self._pack_of_slot = grown(self._pack_of_slot, end)
+            self._cell_of_slot = grown(self._cell_of_slot, end)
+        self.saved_step[first:end] = pack.first_step
+        self._pack_of_slot[first:end] = pack.index
+        self._cell_of_slot[first:end] = cells
+        self.used += len(cells)
+        return first

@@ -1,0 +1,151 @@
+"""The state of a partition's cells out of its pages."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.state import Part
+from stream.cells import Cells
+from stream.packs import Pack
+from stream.pages import Arrays, Gone, Head, Mark, Page, PageError, decode, pack_of, part_of
+
+
+class Restoration:
+    """Takes pages in the order in which they were written, the newest of each key last.
+
+    A *lineage* is a run of pages that belong together: a partition begins a new one wherever it cannot go on from the
+    pages that are there, and pages of former ones count no more.
+    """
+
+    def __init__(self, new_cells: Callable[[], Cells]) -> None:
+        self.cells = new_cells()
+        self.lineage = 0
+        self.stale: set[bytes] = set()
+        self._new_cells = new_cells
+        self._keys: set[bytes] = set()
+        self._mark: Mark | None = None
+        self._numbers: dict[Pack, list[int]] = {}
+        self._unusable: dict[bytes, str] = {}
+
+    def read(self, written: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """Takes the next pages."""
+        for key, value in written:
+            if value is None:
+                for keys in (self._keys, self.stale):
+                    keys.discard(key)
+                self._unusable.pop(key, None)
+                continue
+            try:
+                page = decode(value)
+            except PageError as error:
+                self._unusable[key] = str(error)
+                continue
+            if page.lineage > self.lineage:
+                self._begin_lineage(page.lineage)
+            if page.lineage < self.lineage:
+                self.stale.add(key)
+                continue
+            self.stale.discard(key)
+            self._keys.add(key)
+            self._unusable.pop(key, None)
+            self._take(key, page)
+
+    def finish(self, committed: int, *, reset: bool) -> Cells:
+        """The cells as they stood at their ``next_offset``, or without one where there are no pages to go on from.
+
+        Raises `PageError` where pages cannot be used, unless a ``reset`` is wished.
+        """
+        if self._unusable and not reset:
+            key, why = next(iter(self._unusable.items()))
+            raise PageError(
+                f"state page {key!r} {why}. Start with `--state reset` to give the pages up and rebuild the state from "
+                "the telemetry, or give this deployment an `app` of its own"
+            )
+        if self._unusable or self._mark is None or self._mark.offset > committed:
+            self.stale |= self._unusable.keys()
+            self._begin_lineage(self.lineage + 1)
+            return self.cells
+        packs = self.cells.packs
+        for pack, numbers in self._numbers.items():
+            if not pack.ended and pack.slot_of_cell is not None:
+                pack.slot_of_cell = {number: pack.slot_of_cell[number] for number in numbers}
+        slots = self.cells.state.slots
+        packs.saved_step[:slots] = self.cells.state.arrays.rows["step"][:slots]
+        packs.take_changes()
+        self.cells.from_pages = True
+        self.cells.arrived_ms = self._mark.arrived_ms
+        self.cells.next_offset = self._mark.offset
+        return self.cells
+
+    def _begin_lineage(self, lineage: int) -> None:
+        self.lineage = lineage
+        self.stale |= self._keys
+        self._keys.clear()
+        self._numbers.clear()
+        self._mark = None
+        if len(self.cells.packs.by_id) or self.cells.packs.last_step:
+            self.cells = self._new_cells()
+
+    def _take(self, key: bytes, page: Page) -> None:
+        layout = self.cells.state.layout
+        if isinstance(page, Mark | Arrays) and page.layout != layout:
+            self._unusable[key] = f"holds another kind of steps ({page.layout}; this model's are {layout})"
+            return
+        pack_id = pack_of(key)
+        match page:
+            case Mark():
+                self._mark = page
+            case Gone():
+                self._end(pack_id, page)
+            case Head():
+                pack = self._pack(pack_id, page)
+                if pack is not None:
+                    for number in page.numbers or ():
+                        self._slot(pack, number)
+                    self._numbers[pack] = page.numbers or []
+            case Arrays():
+                pack = self._pack(pack_id, page)
+                if pack is not None:
+                    part, block = part_of(key)
+                    body = zlib.decompress(page.body)
+                    self.cells.state.load(part, self._slots(pack, page), body, block)
+                    if part is Part.OPEN:
+                        pack.stands_at = page.offset
+
+    def _pack(self, pack_id: str, page: Head | Arrays) -> Pack | None:
+        """The pack of this life; none where a later life of it is known already."""
+        packs = self.cells.packs
+        pack = packs.by_id.get(pack_id)
+        if pack is not None and pack.life > page.life:
+            return None
+        if pack is not None and pack.life < page.life:
+            packs.end(pack)
+            pack = None
+        if pack is None:
+            packs.last_step[pack_id] = page.first_step
+            pack = packs.begin(pack_id, page.life, page.cells)
+        pack.seen_ms = max(pack.seen_ms, page.seen_ms)
+        return pack
+
+    def _end(self, pack_id: str, page: Gone) -> None:
+        packs = self.cells.packs
+        pack = packs.by_id.get(pack_id)
+        if pack is not None:
+            if pack.life > page.life:
+                return
+            packs.end(pack)
+        packs.last_step[pack_id] = page.last_step
+
+    def _slots(self, pack: Pack, page: Arrays) -> NDArray[np.int64]:
+        if pack.slot_of_cell is None:
+            return np.arange(page.first, page.first + page.count) + pack.first_slot
+        return np.array([self._slot(pack, number) for number in page.numbers or ()], np.int64)
+
+    def _slot(self, pack: Pack, number: int) -> int:
+        assert pack.slot_of_cell is not None
+        slot = pack.slot_of_cell.get(number)
+        return self.cells.packs.begin_cell(pack, number) if slot is None else slot

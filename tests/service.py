@@ -40,6 +40,7 @@ def settings(
             },
             "model": {"path": str(model)},
             "commit": {"interval_ms": 50},
+            "state": {"page_interval_s": 0.3},
             "http": {"port": 0},
             **more,
         }

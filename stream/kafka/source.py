@@ -218,7 +218,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
         self._report_restored()
 
     def _hold(self, tp: TopicPartition) -> None:
-        """Lets nothing be fetched before the state is there; without any place to stand the client would ask for one."""
+        """Lets nothing be fetched before the state is there; with no place to stand the client would ask for one."""
         self._consumer.seek(tp, 0)
         self._consumer.pause(tp)
 

@@ -3,12 +3,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from model.artifact import load
 from model.plan import plan
 from model.train import TrainingError, train
 from tests.fading import fading_cell
 from tests.unit.test_train import FLEET, TINY
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
 
 
 def test_a_plan_is_what_training_then_does(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import shlex
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -21,6 +22,7 @@ log = structlog.get_logger()
 DEAD_LETTER_BYTES = 32 * 1024 * 1024
 
 
+KNOWN_S = 10.0  # a topic that was just made is known to the next broker within so long
 STATE_CONFIG = {
     "cleanup.policy": "compact",
     "segment.bytes": str(64 * 1024 * 1024),  # only closed segments are compacted
@@ -79,17 +81,29 @@ async def _ensure(settings: Settings, topics: Sequence[Topic]) -> None:
         for topic in topics:
             if topic.name not in existing:
                 await _create(admin, topic, settings.kafka.bootstrap)
+        await _partitions(admin, [topic.name for topic in topics])
+
+
+async def _partitions(admin: Any, names: Iterable[str]) -> dict[str, int]:
+    """How many partitions each topic has, once all that are named are known: a new one spreads among the brokers."""
+    async with asyncio.timeout(KNOWN_S):
+        while True:
+            partitions = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
+            if all(partitions.get(name) for name in names):
+                return partitions
+            await asyncio.sleep(KNOWN_S / 100)
 
 
 async def _ensure_state(settings: Settings) -> None:
     async with _administered(settings) as admin:
-        partitions = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
+        partitions = await _partitions(admin, [settings.topics.telemetry])
         needed = partitions[settings.topics.telemetry]
         topic = Topic(state_topic(settings), needed, settings.topics.replication, STATE_CONFIG)
         if topic.name not in partitions:
             await _create(admin, topic, settings.kafka.bootstrap)
         elif partitions[topic.name] < needed:
             await _grow(admin, topic, settings.kafka.bootstrap)
+        await _partitions(admin, [topic.name])
 
 
 @contextlib.asynccontextmanager

@@ -134,7 +134,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
                 await self._out_of_range(holder, error.args[0])
                 continue
             except KafkaError as error:
-                raise cannot_go_on(error, self._group, self._instance_id) from error
+                raise self._failure or cannot_go_on(error, self._group, self._instance_id) from error
             self._drained += sum(map(len, fetched.values())) < POLL_RECORDS
             handed = False
             for topic_partition, records in fetched.items():
@@ -199,8 +199,11 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
         """Notes what is held now; `poll` opens it, so that no record is handed over before."""
         self._joined = True
         self._assigned = {Partition(tp.topic, tp.partition) for tp in assigned}
-        for tp in assigned:
-            self._hold(tp)
+        try:
+            for tp in assigned:
+                self._hold(tp)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._failure = error
         self._telemetry.rebalances.inc()
         log.info("partitions assigned", partitions=sorted(tp.partition for tp in assigned))
         self._health.require("partitions", f"restoring {len(assigned)}")

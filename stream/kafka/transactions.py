@@ -34,7 +34,8 @@ from stream.telemetry import Telemetry
 
 log = structlog.get_logger()
 
-TRANSACTION_S = 30.0  # the client's own calls wait without end
+OPEN_S = 60.0  # the client's own calls wait without end
+TRANSACTION_S = 30.0
 EMPTY_INTERVALS = 5  # offsets alone may wait longer than results
 MAX_WAITING = 20_000  # messages of a partition; then the pipeline waits
 FENCED_S = 30.0
@@ -160,7 +161,11 @@ class _Lane:
             await stopped(self._producer)
         settings = self._settings
         make = partial(_producer, settings, self._transactional_id)
-        self._producer = await started(make, settings.kafka.bootstrap)
+        try:
+            async with asyncio.timeout(OPEN_S):
+                self._producer = await started(make, settings.kafka.bootstrap)
+        except TimeoutError:
+            raise Fatal(f"no producer for {self.partition} could be started within {OPEN_S:.0f} s") from None
 
     async def add(self, tickets: Sequence[Ticket]) -> None:
         async with self._changed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import urllib.request
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.error import HTTPError
@@ -20,9 +20,9 @@ from stream.kafka import watchdog
 from stream.kafka.source import KafkaSource
 from stream.kafka.topics import ensure, wanted
 from stream.kafka.watchdog import HEARTBEAT, Watchdog
-from stream.seams import Partition
 from stream.settings import Settings
 from stream.telemetry import Telemetry
+from tests.holder import NoState
 from tests.kafka.cluster import KafkaNode, kafka_jars, missing_tools
 from tests.service import produce, settings
 from tests.telemetry import records
@@ -37,7 +37,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watchdog, "BUDGET_S", BUDGET_S)
 
 
-class Reader:
+class Reader(NoState):
     """Reads a source for nothing, watched, and says over HTTP whether it lives."""
 
     def __init__(self, given: Settings) -> None:
@@ -45,15 +45,6 @@ class Reader:
         self.telemetry = Telemetry()
         self.health = Health(SystemClock())
         self.read = 0
-
-    def held(self, _: Partition) -> int | None:
-        return None
-
-    async def acquire(self, _: Partition) -> None: ...
-
-    async def release(self, _: Collection[Partition]) -> None: ...
-
-    def discard(self, _: Collection[Partition]) -> None: ...
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[KafkaSource]:

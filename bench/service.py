@@ -1,108 +1,100 @@
-"""The whole service on pack frames, against bare ``getmany`` of the same topic on the same broker in the same run."""
+"""The whole service, against bare ``getmany`` of the same topic on the same broker in the same run."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from bench.table import Row
-from stream.kafka.sink import KafkaSink
+from bench.load import Load, fill
+from bench.table import Line, Row, Skipped
 from stream.kafka.source import FETCH_BYTES, POLL_RECORDS
 from stream.kafka.topics import ensure, wanted
-from stream.seams import Message
 from stream.service import Service
 from stream.settings import Settings
 from tests.kafka.cluster import KafkaNode, kafka_jars, missing_tools
 
-PACKS, CELLS, FRAMES = 40, 96, 2000
-FRAMES_A_CYCLE = 4320  # a storage site that is charged and drawn twice a day, seen every ten seconds
+FRAMES = Load(packs=40, cells=96, frames=2000, partitions=4)
+CELLS = Load(packs=40, cells=96, frames=160, partitions=4, by_cell=True)
 LOOK_S = 0.02  # reading the metrics is work, too
-PARTITIONS = 4
-ROUNDS = 3
+ROUNDS = 4
 
 
-def rows() -> Iterator[Row]:
-    """The service on a real Apache Kafka; the bar is 10 % of bare ``getmany``."""
+def rows() -> Iterator[Line]:
+    """The service on a real Apache Kafka, predictions at a storage site's rate, transactions on."""
     if reason := missing_tools():
-        print(f"the service benchmark is left out: {reason}")
+        yield Skipped("service", reason)
         return
-    bare, ours = asyncio.run(_measure())
-    yield Row("service, pack frames of 96 cells", "frames", "bare getmany", bare, ours, bar_ratio=0.10)
-    yield Row("service, the same in cell samples", "cell samples", "bare getmany", bare * CELLS, ours * CELLS)
+    cells = FRAMES.cells
+    bare, ours = asyncio.run(compare(FRAMES))
+    core, clock = "bare getmany, a core's second", "bare getmany, by the clock"
+    yield Row("service, pack frames of 96 cells", "frames", core, bare.core, ours.core, 0.25)
+    yield Row("service, their cell samples", "cell samples", core, bare.core * cells, ours.core * cells, None, 8e6)
+    yield Row("service, pack frames, by the clock", "frames", clock, bare.clock, ours.clock)
+    bare, ours = asyncio.run(compare(CELLS))
+    yield Row("service, a JSON record a cell", "records", core, bare.core, ours.core, 0.45, 0.4e6)
+    yield Row("service, a record a cell, by the clock", "records", clock, bare.clock, ours.clock)
 
 
-def _at(pack: int, frame: int) -> int:
-    """Where a pack stands in its duty: no two at the same place."""
-    return frame + pack * FRAMES_A_CYCLE // PACKS
+class Rate(NamedTuple):
+    """Records per second of CPU time, that of all threads of the process, and by the clock on the wall."""
+
+    core: float
+    clock: float
 
 
-def _due() -> int:
-    """Predictions that the input makes due: one a cell for each cycle that ends in it."""
-    ends = sum(_at(pack, FRAMES - 1) // FRAMES_A_CYCLE - _at(pack, 0) // FRAMES_A_CYCLE for pack in range(PACKS))
-    return ends * CELLS
+class Stopwatch:
+    """Runs from where it is made."""
+
+    def __init__(self) -> None:
+        self._core_s, self._clock_s = time.process_time(), time.perf_counter()
+
+    def rate(self, records: float) -> Rate:
+        """Of so many records since then."""
+        return Rate(records / (time.process_time() - self._core_s), records / (time.perf_counter() - self._clock_s))
 
 
-async def _measure() -> tuple[float, float]:
-    async with _broker() as bootstrap:
-        settings = Settings.model_validate(
-            {"kafka": {"bootstrap": bootstrap}, "topics": {"partitions": PARTITIONS}, "http": {"port": 0}}
-        )
-        await _fill(settings)
+async def compare(load: Load, rounds: int = ROUNDS) -> tuple[Rate, Rate]:
+    """Bare ``getmany`` and the service: the best of rounds in turn, of which the first is not counted."""
+    async with broker() as bootstrap:
+        settings = service_settings(bootstrap, load)
+        await ensure(settings, wanted(settings))
+        await fill(bootstrap, settings.topics.telemetry, load)
         bare, ours = [], []
-        for turn in range(ROUNDS):
-            bare.append(await _bare(settings))
+        for turn in range(rounds):
+            bare.append(await bare_rate(settings, load))
             group = settings.kafka.model_copy(update={"group": f"bench-{turn}"})
-            ours.append(await _service(settings.model_copy(update={"kafka": group})))
-        return max(bare), max(ours)
+            ours.append(await service_rate(settings.model_copy(update={"kafka": group}), load))
+        return _best(bare[1:]), _best(ours[1:])
+
+
+def _best(rates: Sequence[Rate]) -> Rate:
+    return Rate(max(rate.core for rate in rates), max(rate.clock for rate in rates))
 
 
 @asynccontextmanager
-async def _broker() -> AsyncIterator[str]:
+async def broker() -> AsyncIterator[str]:
+    """A Kafka of one node; its address."""
     with tempfile.TemporaryDirectory() as folder:
         async with KafkaNode(Path(folder), kafka_jars()) as node:
             yield node.bootstrap
 
 
-async def _fill(settings: Settings) -> None:
-    await ensure(settings, wanted(settings))
-    sink = await KafkaSink.start(settings)
-    rng = np.random.default_rng(0)
-    for frame in range(FRAMES):
-        messages = []
-        for pack in range(PACKS):
-            cycle, at = divmod(_at(pack, frame), FRAMES_A_CYCLE)
-            phase = 2 * np.pi * at / FRAMES_A_CYCLE
-            volts = 3.6 + 0.4 * np.sin(phase) + rng.normal(0, 0.003, CELLS)
-            record = {
-                "v": 1,
-                "kind": "pack",
-                "pack_id": f"P{pack}",
-                "t_ms": 1_700_000_000_000 + frame * 10_000,
-                "current_a": round(float(20 * np.cos(phase)), 2),
-                "voltage_v": volts.round(3).tolist(),
-                "temp_degc": [25.1, 25.4, 25.2, 24.9],
-                "cycle": cycle,
-                "nominal_capacity_ah": 50.0,
-            }
-            messages.append(
-                Message(
-                    settings.topics.telemetry, f"P{pack}".encode(), json.dumps(record, separators=(",", ":")).encode()
-                )
-            )
-        await (await sink.send(messages))
-    await sink.stop()
+def service_settings(bootstrap: str, load: Load) -> Settings:
+    """As shipped, with as many partitions as the load has."""
+    return Settings.model_validate(
+        {"kafka": {"bootstrap": bootstrap}, "topics": {"partitions": load.partitions}, "http": {"port": 0}}
+    )
 
 
-async def _bare(settings: Settings) -> float:
-    """Frames per second of a consumer that does nothing with them."""
+async def bare_rate(settings: Settings, load: Load) -> Rate:
+    """A consumer that does nothing with what it gets."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka.bootstrap,
         auto_offset_reset="earliest",
@@ -110,29 +102,28 @@ async def _bare(settings: Settings) -> float:
         fetch_max_bytes=16 * FETCH_BYTES,
     )
     await consumer.start()
-    consumer.assign([TopicPartition(settings.topics.telemetry, number) for number in range(PARTITIONS)])
-    count, began = 0, time.perf_counter()
-    while count < PACKS * FRAMES:
+    consumer.assign([TopicPartition(settings.topics.telemetry, number) for number in range(load.partitions)])
+    count, watch = 0, Stopwatch()
+    while count < load.records:
         fetched = await consumer.getmany(timeout_ms=1000, max_records=POLL_RECORDS)
         count += sum(map(len, fetched.values()))
-    seconds = time.perf_counter() - began
+    rate = watch.rate(count)
     await consumer.stop()
-    return count / seconds
+    return rate
 
 
-async def _service(settings: Settings) -> float:
-    """Frames per second of the service, from the first record taken in to the last prediction acknowledged."""
+async def service_rate(settings: Settings, load: Load) -> Rate:
+    """The service, from the first record taken in to the last prediction committed."""
     service = Service(settings)
     value = service.telemetry.registry.get_sample_value
     running = asyncio.create_task(service.run())
-    predictions = _due()
-    began = 0.0
+    already, watch = 0.0, Stopwatch()
     while not running.done():
-        taken = value("cyclecast_records_total", {"result": "ok"}) or 0
-        if taken and not began:
-            began, already = time.perf_counter(), taken
-        if taken == PACKS * FRAMES and value("cyclecast_predictions_total") == predictions:
-            rate = (PACKS * FRAMES - already) / (time.perf_counter() - began)
+        taken = value("cyclecast_records_total", {"result": "ok"}) or 0.0
+        if taken and not already:
+            already, watch = taken, Stopwatch()
+        if taken == load.records and value("cyclecast_predictions_total") == load.cycles_ended:
+            rate = watch.rate(taken - already)
             service.stop()
             await running
             return rate

@@ -1,0 +1,49 @@
+"""Bytes to columns, JSON beside msgpack, against checking the same JSON without making anything of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import msgspec
+import numpy as np
+
+from bench.core import best_rates
+from bench.flow import records
+from bench.load import Load
+from bench.table import Row
+from stream.codec import MSGPACK, Codec
+from stream.columns import columns
+from stream.seams import Record
+
+LOADS = {
+    "pack frames of 96 cells": Load(packs=40, cells=96, frames=50, partitions=1),
+    "a record a cell": Load(packs=20, cells=96, frames=1, partitions=1, by_cell=True),
+}
+
+
+def rows() -> Iterator[Row]:
+    """Records per second, decoded and turned into columns; the bytes of one are in the name."""
+    for name, load in LOADS.items():
+        values = [sent.value for sent in load.sent()]
+        packed = [msgspec.msgpack.encode(msgspec.json.decode(value)) for value in values]
+        roof, *rates = best_rates(
+            (len(values), partial(_checked, values)),
+            (len(values), partial(_columns, records(values))),
+            (len(values), partial(_columns, records(packed, MSGPACK))),
+        )
+        for form, rate, sizes in zip(("JSON", "msgpack"), rates, (values, packed), strict=True):
+            path = f"decode {name}, {form} ({np.mean(list(map(len, sizes))):.0f} B)"
+            yield Row(path, "records", "the JSON checked only", roof, rate)
+
+
+def _checked(values: Sequence[bytes]) -> None:
+    check = msgspec.json.Decoder(msgspec.Raw).decode
+    for value in values:
+        check(value)
+
+
+def _columns(taken: Sequence[Record]) -> None:
+    frames, _, refused = Codec(2**20).decode(taken)
+    assert not refused
+    columns(frames)

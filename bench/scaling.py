@@ -1,0 +1,60 @@
+"""Whether a sample costs the same in a small fleet and in a large one, on one partition and on many."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+
+from bench.core import apart
+from bench.flow import in_memory, records
+from bench.load import Load
+from bench.service import compare
+from bench.table import Cost, Line, Skipped
+from model.artifact import load
+from model.predictor import Predictor
+from stream.assembly import warm_kernels
+from stream.seams import Record
+from tests.kafka.cluster import missing_tools
+
+CELLS = 96
+FLEETS = (11, 105, 1_042, 10_417)  # packs: 1 k, 10 k, 100 k, 1 M cells
+SAMPLES = 3_000_000
+PARTITIONS = (1, 64)
+
+
+def rows() -> Iterator[Line]:
+    """Nanoseconds a cell sample through the pipeline in memory; then a frame of the service on 64 partitions for 1."""
+    small, *larger = (apart(sample_ns, packs) for packs in FLEETS)
+    for packs, cost_ns in zip(FLEETS[1:], larger, strict=True):
+        path = f"a cell sample, JSON to state, {packs * CELLS / 1000:.0f} k cells"
+        yield Cost(path, "ns", "the same, 1 k cells", small, cost_ns, 1.15)
+    if reason := missing_tools():
+        yield Skipped("a frame, service on 64 partitions", reason)
+        return
+    loads = (Load(packs=128, cells=CELLS, frames=600, partitions=partitions) for partitions in PARTITIONS)
+    one, many = (1e6 / asyncio.run(compare(load))[1].core for load in loads)
+    yield Cost("a frame, service on 64 partitions", "us", "the same, 1 partition", one, many, 1.15)
+
+
+def sample_ns(packs: int) -> float:
+    """The best of three passes over a fleet that is known already, by the model of sample steps; none becomes due."""
+    artifact = load("sample")
+    predictor = Predictor(artifact, "cpu", "fp32")
+    warm_kernels(artifact.manifest)
+    passes = 3
+    frames = max(SAMPLES // (passes * packs * CELLS), 1)
+    values = [sent.value for sent in Load(packs, CELLS, 1 + passes * frames, partitions=1, period_ms=1).sent()]
+    began: list[float] = []
+
+    def watched() -> Iterator[Record]:
+        for record in records(values):
+            if (record.offset - packs) % (frames * packs) == 0:
+                began.append(time.process_time())
+            yield record
+
+    asyncio.run(in_memory(predictor, artifact, [watched()], 2 * packs * CELLS).run())
+    began.append(time.process_time())
+    spans = [later - earlier for earlier, later in pairwise(began)]
+    return 1e9 * min(spans[:passes]) / (frames * packs * CELLS)

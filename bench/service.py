@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -112,8 +112,8 @@ async def bare_rate(settings: Settings, load: Load) -> Rate:
     return rate
 
 
-async def service_rate(settings: Settings, load: Load) -> Rate:
-    """The service, from the first record taken in to the last prediction committed."""
+async def service_rate(settings: Settings, load: Load, on_first: Callable[[], object] = lambda: None) -> Rate:
+    """The service, from the first record taken in, when ``on_first`` is called, to the last prediction committed."""
     service = Service(settings)
     value = service.telemetry.registry.get_sample_value
     running = asyncio.create_task(service.run())
@@ -121,6 +121,7 @@ async def service_rate(settings: Settings, load: Load) -> Rate:
     while not running.done():
         taken = value("cyclecast_records_total", {"result": "ok"}) or 0.0
         if taken and not already:
+            on_first()
             already, watch = taken, Stopwatch()
         if taken == load.records and value("cyclecast_predictions_total") == load.cycles_ended:
             rate = watch.rate(taken - already)

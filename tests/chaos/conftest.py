@@ -35,6 +35,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("seed", range(SEEDS))
 
 
+def hasty(bootstrap: str, name: str, model: Path, **more: int) -> Settings:
+    """Settings of pods that do everything in small pieces and soon, so that there is always something to interrupt."""
+    often = {"batch": {"max_windows": 8}, "state": {"page_interval_s": 0.5}}
+    return settings(bootstrap, name, model, **{"session_timeout_ms": 3000, **often, **more})
+
+
 @pytest.fixture(scope="package")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An artifact whose answers are arbitrary and always the same."""
@@ -83,7 +89,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
 @pytest.fixture
 def where(node: KafkaNode, topic: str, model: Path) -> Settings:
     """What the pods are told: on the broker alone, unless a module says otherwise."""
-    return settings(node.bootstrap, topic, model, session_timeout_ms=3000, batch={"max_windows": 8})
+    return hasty(node.bootstrap, topic, model)
 
 
 @pytest.fixture

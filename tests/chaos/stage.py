@@ -11,8 +11,6 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from itertools import islice
 from typing import Protocol
 
-from aiokafka.admin import AIOKafkaAdminClient
-
 from stream.kafka.sink import KafkaSink
 from stream.kafka.topics import ensure, wanted
 from stream.seams import Message, Record
@@ -20,6 +18,7 @@ from stream.settings import Settings
 from tests.chaos.onlooker import Onlooker
 from tests.chaos.pod import Pod
 from tests.chaos.report import RECOVERY_S, Run
+from tests.chaos.retention import delete_topics, delete_what_pages_hold
 from tests.kafka.cluster import KafkaNode
 from tests.kafka.proxy import Proxy
 from tests.oracle import Agreement, Oracle, compare
@@ -101,7 +100,7 @@ class Stage:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._sink is not None:
             await self._sink.stop()
-        await self._delete_topics()
+        await delete_topics(self.settings)
 
     async def feed(self, over_s: float, share: float = 1 - LAST_SHARE) -> None:
         """Sends a little of the telemetry and waits until what it makes due is readable; then sends on, evenly, in the
@@ -154,6 +153,12 @@ class Stage:
         self._struck(what)
         yield
         self._healed(f"over: {what}")
+
+    async def forget_telemetry(self) -> None:
+        """Deletes what the pages of state make unnecessary; most of it, by now, or this is no test."""
+        deleted = await delete_what_pages_hold(self.settings)
+        assert deleted > 0
+        self._struck(f"delete {deleted} records of telemetry")
 
     async def pause(self, least_s: float, most_s: float) -> None:
         """Lets a while pass, of a length that the seed chooses."""
@@ -296,12 +301,3 @@ class Stage:
         for task in (*self._pods.values(), self._feeding, self._watching):
             if task is not None and task.done() and not task.cancelled() and (error := task.exception()):
                 raise error
-
-    async def _delete_topics(self) -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka.bootstrap)
-        await admin.start()
-        try:
-            mine = [name for name in await admin.list_topics() if name.startswith(self.settings.app)]
-            await admin.delete_topics(mine)
-        finally:
-            await admin.close()

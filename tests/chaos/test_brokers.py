@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from stream.settings import Settings
-from tests.chaos.conftest import SEEDS
+from tests.chaos.conftest import SEEDS, hasty
 from tests.chaos.stage import Stage
 from tests.kafka import disk
 from tests.kafka.cluster import KafkaCluster
-from tests.service import settings
 
 KILLS = 5 if SEEDS > 1 else 2
 
@@ -20,7 +19,7 @@ KILLS = 5 if SEEDS > 1 else 2
 async def where(cluster: KafkaCluster, topic: str, model: Path) -> Settings:
     """On three brokers: everything is on each, and two have to have it before it counts."""
     await cluster.healed()
-    return settings(cluster.bootstrap, topic, model, session_timeout_ms=3000, replication=3, batch={"max_windows": 8})
+    return hasty(cluster.bootstrap, topic, model, replication=3)
 
 
 async def test_committed_output_equals_clean_run_after_leaders_were_killed(

@@ -51,3 +51,16 @@ async def test_committed_output_equals_clean_run_after_a_pod_slept_past_its_sess
         await stage.pause(4, 6)
     await stage.progress()
     await stage.agrees()
+
+
+async def test_committed_output_equals_clean_run_after_kills_with_the_telemetry_gone_that_made_the_state(
+    stage: Stage,
+) -> None:
+    pods = stage.pods(None, None)
+    await stage.feed(over_s=12)
+    await stage.pause(3, 5)
+    await stage.forget_telemetry()
+    for pod in pods:
+        stage.kill(pod)
+    await stage.progress()
+    await stage.agrees()

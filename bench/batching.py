@@ -36,6 +36,10 @@ class Counted:
         self.computed += n - rest + (next(size for size in buckets if size >= rest) if rest else 0)
         return self.predictor.predict(windows, n)
 
+    def strange(self, windows: NDArray[np.float32], n: int) -> NDArray[np.bool_]:
+        """What the predictor says."""
+        return self.predictor.strange(windows, n)
+
 
 def rows() -> Iterator[Line]:
     """JSON frames to encoded predictions, no broker: the model is what takes long."""

@@ -18,6 +18,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from model.network import BatteryLifespanPredictor, Forecaster
+from model.novelty import Novelty
 from model.schema import QUANTILES, Channel, Frozen, SampleSteps, StepKind, Target
 
 SCHEMA_VERSION = 1
@@ -86,6 +87,15 @@ class Parent(Frozen):
     recordings: tuple[str, ...] = ()
 
 
+class NoveltyFacts(Frozen):
+    """The artifact also says whether a window is out of distribution; ``false_alarms`` is the rate at which it does on
+    its test cells, averaged over them.
+    """
+
+    clusters: PositiveInt
+    false_alarms: float | None = None
+
+
 class Manifest(Frozen):
     """What a model is: everything that its tensors do not say."""
 
@@ -103,6 +113,7 @@ class Manifest(Frozen):
     network: NetworkShape = NetworkShape()
     data: tuple[CellData, ...] = ()
     parent: Parent | None = None
+    novelty: NoveltyFacts | None = None
     versions: dict[str, str] = Field(default_factory=dict)
     metrics: dict[str, JsonValue] = Field(default_factory=dict)
     seed: int = 0
@@ -132,10 +143,14 @@ class Manifest(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A loaded model: what it is, and the module that computes it (fp32, on the CPU, in evaluation mode)."""
+    """A loaded model: what it is, and the modules that compute it (fp32, on the CPU, in evaluation mode).
+
+    ``novelty`` scores how unlike the training data a window is, where the artifact can tell.
+    """
 
     manifest: Manifest
     forecaster: Forecaster
+    novelty: Novelty | None = None
 
     @property
     def model_id(self) -> str:
@@ -182,6 +197,12 @@ def resolve(path_or_name: str | Path) -> Path:
     return Path(path_or_name)
 
 
+def tensors_of(forecaster: Forecaster, novelty: Novelty | None = None) -> dict[str, Tensor]:
+    """What `save` writes of the modules: the network's weights and, beside them, ``novelty.*``."""
+    scores = novelty.state_dict() if novelty is not None else {}
+    return forecaster.network.state_dict() | {f"novelty.{name}": tensor for name, tensor in scores.items()}
+
+
 def save(folder: Path, manifest: Manifest, tensors: Mapping[str, Tensor], card: str) -> Manifest:
     """Writes an artifact and returns its manifest, now with the content hash.
 
@@ -225,15 +246,17 @@ def load(path_or_name: str | Path) -> Artifact:
         do = "the files do not belong together or were edited: copy the artifact again, or retrain"
         raise ArtifactError(folder, "sha256", found_hash[:12], manifest.sha256[:12], do)
     forecaster = build(manifest)
-    expected = forecaster.network.state_dict()
+    novelty = Novelty(manifest.steps, manifest.novelty.clusters) if manifest.novelty else None
+    expected = tensors_of(forecaster, novelty)
     for name in sorted(expected.keys() | tensors.keys()):
         found_shape = list(tensors[name].shape) if name in tensors else "no such tensor"
         expected_shape = list(expected[name].shape) if name in expected else "no such tensor"
         if found_shape != expected_shape:
             do = "the manifest describes another network: retrain"
             raise ArtifactError(weights_path, f"tensor {name}", found_shape, expected_shape, do)
-    forecaster.network.load_state_dict(tensors)
-    return Artifact(manifest, forecaster.requires_grad_(False).eval())
+    for name, tensor in expected.items():
+        tensor.copy_(tensors[name])
+    return Artifact(manifest, forecaster.requires_grad_(False).eval(), novelty)
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 # Bits that a frame brings along and a step hands on; the names are the flags of a published prediction.
 LATE_INPUT = 1
 MASKED_INPUT = 2
+OUT_OF_DISTRIBUTION = 4  # raised by the model, not by a frame
 
 
 class FrameBlock(NamedTuple):

@@ -13,7 +13,14 @@ _ROLES = ("train", "validation", "calibration", "test")
 
 def card(manifest: Manifest, note: str = "") -> str:
     """Markdown. ``note`` is what only the trainer can know."""
-    parts = [_what(manifest), _data(manifest), _intervals(manifest), _errors(manifest), _limits(note)]
+    parts = [
+        _what(manifest),
+        _data(manifest),
+        _intervals(manifest),
+        _strange(manifest),
+        _errors(manifest),
+        _limits(note),
+    ]
     return "\n".join(line for part in parts for line in part) + "\n"
 
 
@@ -77,6 +84,20 @@ def _intervals(manifest: Manifest) -> list[str]:
         )
         lines.append(f"- {target.name}: {claim}")
     return [*lines, ""]
+
+
+def _strange(manifest: Manifest) -> list[str]:
+    if manifest.novelty is None:
+        return []
+    rate = manifest.novelty.false_alarms
+    told = "no cell was held out to count false alarms on" if rate is None else f"{100 * rate:.1f} % on the test cells"
+    return [
+        "## Out of distribution",
+        "",
+        f"Windows unlike those of the training cells (in {manifest.novelty.clusters} clusters) are flagged; limits are",
+        f"set so that 1 % of the windows of the validation and calibration cells are. False alarms: {told}.",
+        "",
+    ]
 
 
 def _errors(manifest: Manifest) -> list[str]:

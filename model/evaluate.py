@@ -13,6 +13,7 @@ from model.artifact import Manifest
 from model.dataset import WindowSet
 from model.metrics import TargetMetrics, last_baseline, linear_baseline, mean_baseline, score
 from model.network import Forecaster
+from model.novelty import Novelty
 
 _CHUNK = 64
 
@@ -33,6 +34,14 @@ def predict(
     forecaster.train(was_training)
     shape = (0, forecaster.network.output_dim, forecaster.network.quantiles)
     return np.concatenate([np.zeros(shape, np.float32), *found])
+
+
+def scores(novelty: Novelty, windows: WindowSet, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """How strange the windows ``rows`` [k] are: float32 [k], above 1 out of distribution."""
+    chunks = (rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK))
+    with torch.inference_mode():
+        found = [novelty(torch.from_numpy(windows.windows(chunk))).numpy() for chunk in chunks]
+    return np.concatenate([np.zeros(0, np.float32), *found])
 
 
 def evaluate(

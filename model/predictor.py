@@ -44,6 +44,7 @@ class Predictor:
         self.device = torch.device(device)
         self.on_cuda = self.device.type == "cuda"
         self._artifact = artifact
+        self._novelty = artifact.novelty
         self._measure = precision == "auto" and not self.on_cuda
         if precision == "auto":
             precision = "fp16" if self.on_cuda else "fp32"
@@ -81,6 +82,19 @@ class Predictor:
             self._staging[:count].copy_(torch.from_numpy(windows[start : start + count]))
             result[start : start + count] = self._run(self._forecaster, self._staging[:bucket])[:count]
         return result
+
+    def strange(self, windows: NDArray[np.float32], n: int) -> NDArray[np.bool_]:
+        """Which of the first ``n`` windows (float32 [>= n, L, C]) are out of distribution: bool [n].
+
+        On the CPU whatever the device: it is a few numbers a window. None is where the artifact cannot tell.
+        """
+        found = np.zeros(n, np.bool_)
+        if self._novelty is not None:
+            with torch.inference_mode():
+                for start in range(0, n, CPU_BUCKETS[-1]):
+                    chunk = torch.from_numpy(windows[start : min(start + CPU_BUCKETS[-1], n)])
+                    found[start : start + len(chunk)] = (self._novelty(chunk) > 1).numpy()
+        return found
 
     def _run(self, forecaster: Forecaster, windows: torch.Tensor) -> NDArray[np.float32]:
         autocast = torch.autocast("cuda", torch.float16) if self.precision == "fp16" else contextlib.nullcontext()

@@ -20,15 +20,16 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from model.adaptation import learned_from
-from model.artifact import Artifact, Manifest, build, save
+from model.artifact import Artifact, Manifest, NoveltyFacts, build, save, tensors_of
 from model.batches import Lot, Lots, Piece, epoch_pieces
 from model.calibrate import calibrated
 from model.card import card
 from model.checkpoint import CHECKPOINT, Epoch, Progress, Standing
 from model.curves import scalars, write_csv, write_html
 from model.dataset import WindowSet, windows_of
-from model.evaluate import evaluate, predict
+from model.evaluate import evaluate, predict, scores
 from model.losses import pinball_loss, pinball_sums
+from model.novelty import Novelty, fit_novelty
 from model.prepare import TrainingError, rows_of, untrained
 from model.ranks import Ranks, joined
 from model.recording import Recording
@@ -164,9 +165,11 @@ class TrainingRun:
             self.manifest.target_scaling, self.windows.cell[rows], labels, self._predicted(rows), _COVERAGE
         )
         manifest = self.manifest.model_copy(update={"target_scaling": scaling})
-        manifest = manifest.model_copy(update={"metrics": self._metrics(manifest)})
+        novelty = self._novelty()
+        facts = NoveltyFacts(clusters=len(novelty.center), false_alarms=self._false_alarms(novelty))
+        manifest = manifest.model_copy(update={"metrics": self._metrics(manifest), "novelty": facts})
         if self.ranks.leads:
-            manifest = save(self.out, manifest, self.judged.network.state_dict(), card(manifest, self.config.note))
+            manifest = save(self.out, manifest, tensors_of(self.judged, novelty), card(manifest, self.config.note))
             self._draw(running=False)
             (self.out / CHECKPOINT).unlink(missing_ok=True)
         return manifest
@@ -299,6 +302,18 @@ class TrainingRun:
         standing = self.state.standing
         patient = standing.next_epoch - max(standing.best_epoch, 0) <= self.config.patience
         return standing.next_epoch >= self.config.epochs or not patient
+
+    def _novelty(self) -> Novelty:
+        """What tells strange windows, fitted on the training cells, with limits from those that train no weights."""
+        unseen = np.concatenate([self._rows("validation"), self._rows("calibration")])
+        return fit_novelty(self.windows, self._rows("train"), unseen, self.config.steps, self.config.seed)
+
+    def _false_alarms(self, novelty: Novelty) -> float | None:
+        """The fraction of windows called strange, of each test cell, averaged over the cells."""
+        rows = self._rows("test")
+        strange = scores(novelty, self.windows, rows) > 1
+        cell = self.windows.cell[rows]
+        return float(np.mean([strange[cell == one].mean() for one in np.unique(cell)])) if len(rows) else None
 
     def _metrics(self, manifest: Manifest) -> dict[str, JsonValue]:
         standing, rows = self.state.standing, self._rows("test")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from model.block import LATE_INPUT, MASKED_INPUT
+from model.block import LATE_INPUT, MASKED_INPUT, OUT_OF_DISTRIBUTION
 from model.schema import Target
 from stream.batch import Batch, Segment
 from stream.codec import Codec
@@ -15,7 +15,11 @@ from stream.records import Horizon, Interval, Origin, Prediction, RemainingLife
 from stream.refusal import Refusal
 from stream.seams import Message, Partition, Record
 
-FLAG_BITS = ((LATE_INPUT, "late_input"), (MASKED_INPUT, "masked_input"))
+FLAG_BITS = (
+    (LATE_INPUT, "late_input"),
+    (MASKED_INPUT, "masked_input"),
+    (OUT_OF_DISTRIBUTION, "out_of_distribution"),
+)
 
 
 class Publisher:

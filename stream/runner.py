@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from model.block import OUT_OF_DISTRIBUTION
 from stream.batch import Batch
 
 TURN_S = 1.0  # how often an idle model thread shows that it lives
@@ -22,6 +23,9 @@ class Model(Protocol):
 
     def predict(self, windows: NDArray[np.float32], n: int) -> NDArray[np.float32]:
         """Quantiles float32 [n, targets, 3] of the first ``n`` windows (float32 [>= n, L, C])."""
+
+    def strange(self, windows: NDArray[np.float32], n: int) -> NDArray[np.bool_]:
+        """Which of the first ``n`` windows are out of distribution: bool [n]."""
 
 
 class Predicted(NamedTuple):
@@ -76,7 +80,10 @@ class ModelRunner:
             quantiles: NDArray[np.float32] | None = None
             failure: Exception | None = None
             try:
-                quantiles = self.model.predict(batch.windows.windows, batch.filled)
+                windows = batch.windows
+                quantiles = self.model.predict(windows.windows, batch.filled)
+                strange = self.model.strange(windows.windows, batch.filled)
+                windows.flags[: batch.filled][strange] |= OUT_OF_DISTRIBUTION
             except Exception as error:  # noqa: BLE001 - whatever the model raises ends the stream, not this thread alone
                 failure = error
             result = Predicted(batch, quantiles, failure, time.perf_counter() - began_s)

@@ -194,10 +194,30 @@ async def test_values_that_are_not_finite_are_never_published(tmp_path):
         def predict(self, windows, n):
             return np.full((n, 3, 3), np.nan, np.float32)
 
+        def strange(self, windows, n):
+            return np.zeros(n, np.bool_)
+
     _, sink = await run(CYCLES, Broken(), manifest, partitions(1))
     answered = [found for found in predictions(sink) if "insufficient_data" not in found["flags"]]
     assert answered
     assert all(found["flags"] == ["degraded"] and "soh" not in found for found in answered)
+
+
+async def test_windows_that_the_model_finds_strange_are_flagged_and_no_others(tmp_path):
+    model, manifest = predictor(tmp_path / "a", CYCLES)
+    told = []
+
+    class Wary:
+        predict = model.predict
+
+        def strange(self, windows, n):
+            told.append(np.arange(n) % 3 == 1)
+            return told[-1]
+
+    _, sink = await run(CYCLES, Wary(), manifest, partitions(1))
+    flagged = ["out_of_distribution" in found["flags"] for found in predictions(sink)]
+    assert flagged == np.concatenate(told).tolist()
+    assert sum(flagged) > 3
 
 
 async def test_slow_model_holds_the_source_back(tmp_path):
@@ -209,6 +229,8 @@ async def test_slow_model_holds_the_source_back(tmp_path):
         def predict(self, windows, n):
             gate.wait(10)
             return model.predict(windows, n)
+
+        strange = model.strange
 
     def counted(given: Sequence[Record]):
         nonlocal read

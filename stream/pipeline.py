@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Collection, Sequence
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from model.schema import CycleSteps, SampleSteps
@@ -26,6 +27,8 @@ from stream.runner import ModelRunner
 from stream.seams import Changelog, Message, Partition, Polled, Source
 from stream.settings import LimitSettings, StateSettings
 from stream.telemetry import Telemetry
+
+log = structlog.get_logger()
 
 
 class Pipeline:
@@ -199,6 +202,14 @@ class Pipeline:
             restoration.read(written)
             faults.reach("restoring")
         cells = restoration.finish(committed, reset=self.state.start == "reset")
+        log.info(
+            "state read from pages",
+            partition=partition.number,
+            cells=len(cells),
+            offset=cells.next_offset,
+            committed=committed,
+            lineage=restoration.lineage,
+        )
         checkpoint = Checkpoint(
             cells, self.changelog.topic, partition.number, self.state.page_interval_s, restoration.lineage
         )

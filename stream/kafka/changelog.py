@@ -41,7 +41,6 @@ class KafkaChangelog:
             try:
                 consumer.assign([tp])
                 end = await patiently(lambda: self._end(consumer, tp), self._settings.kafka.bootstrap, PATIENCE_S)
-                await consumer.seek_to_beginning(tp)
                 told_s = self._clock.monotonic_s()
                 while (at := await consumer.position(tp)) < end:
                     fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS)
@@ -55,7 +54,10 @@ class KafkaChangelog:
 
     def _consumer(self) -> Any:
         return AIOKafkaConsumer(
-            **connection(self._settings.kafka), isolation_level="read_committed", enable_auto_commit=False
+            **connection(self._settings.kafka),
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",  # seeking there may lose to the client's own reset, which is to the end
         )
 
     async def _end(self, consumer: Any, tp: TopicPartition) -> int:

@@ -33,8 +33,8 @@ class Novelty(nn.Module):
 
     mean: Tensor  # [F]
     std: Tensor  # [F]
-    center: Tensor  # [K, F]
-    whiten: Tensor  # [K, F, F]
+    whiten: Tensor  # [F, K, F], what makes each cluster's covariance unity
+    origin: Tensor  # [K, F], the clusters' centres, whitened
     limit: Tensor  # [K]
     low: Tensor  # [F]
     high: Tensor  # [F]
@@ -46,8 +46,8 @@ class Novelty(nn.Module):
         size = summary_size(steps)
         for name in ("mean", "std", "low", "high"):
             self.register_buffer(name, torch.zeros(size))
-        self.register_buffer("center", torch.zeros(clusters, size))
-        self.register_buffer("whiten", torch.zeros(clusters, size, size))
+        self.register_buffer("whiten", torch.zeros(size, clusters, size))
+        self.register_buffer("origin", torch.zeros(clusters, size))
         self.register_buffer("limit", torch.ones(clusters))
         self.register_buffer("excess_limit", torch.ones(()))
 
@@ -69,10 +69,10 @@ class Novelty(nn.Module):
 
     def nearest(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Root mean squared Mahalanobis distance to the nearest cluster [n], and which that is [n]."""
-        each = [
-            ((z - center) @ whiten).square().mean(-1) for center, whiten in zip(self.center, self.whiten, strict=True)
-        ]
-        squared, nearest = torch.stack(each, -1).min(-1)
+        offset = torch.addmm(-self.origin.flatten(), z, self.whiten.flatten(1)).view(
+            -1, *self.origin.shape
+        )  # [n, K, F]
+        squared, nearest = offset.square().mean(-1).min(-1)
         return squared.sqrt(), nearest
 
     def excess(self, z: Tensor) -> Tensor:
@@ -95,26 +95,20 @@ def summary(windows: Tensor, steps: SampleSteps | CycleSteps) -> Tensor:
     """
     if isinstance(steps, CycleSteps):
         return windows[:, -1]
-    step, turn = windows.diff(dim=1), windows.diff(dim=1, n=2)
-    voltage, current, temp = windows.unbind(-1)
+    lines = windows.transpose(1, 2).contiguous()  # [n, C, L]
+    step = lines[..., 1:] - lines[..., :-1]
+    turn = step[..., 1:] - step[..., :-1]
+    mean = lines.mean(-1)
+    still = lines - mean.unsqueeze(-1)
+    std = still.square().mean(-1).sqrt()
+    low, high = lines.aminmax(dim=-1)
     together = (
-        _correlation(voltage, current),
-        _correlation(step[..., 0], step[..., 1]),
-        _correlation(temp, current**2),
+        (still[:, 0] * still[:, 1]).mean(-1) / (std[:, 0] * std[:, 1] + 1e-6),
+        _correlation(step[:, 0], step[:, 1]),
+        _correlation(lines[:, 2], lines[:, 1].square()),
     )
-    return torch.cat(
-        (
-            windows.mean(1),
-            windows.std(1, correction=0),
-            windows.amin(1),
-            windows.amax(1),
-            windows[:, -1],
-            (step.abs().mean(1) + 1e-5).log10(),
-            (turn.abs().mean(1) + 1e-5).log10(),
-            torch.stack(together, -1),
-        ),
-        -1,
-    )
+    jumps = (torch.stack((step.abs().mean(-1), turn.abs().mean(-1)), 1) + 1e-5).log10().flatten(1)
+    return torch.cat((mean, std, low, high, lines[..., -1], jumps, torch.stack(together, -1)), -1)
 
 
 def fit_novelty(
@@ -140,9 +134,11 @@ def fit_novelty(
 
     novelty.low.copy_(z.quantile(_TAIL, dim=0))
     novelty.high.copy_(z.quantile(1 - _TAIL, dim=0))
-    member = _k_means(z, novelty.center, rng)
+    center, member = _k_means(z, clusters, rng)
     for cluster in range(clusters):
-        novelty.whiten[cluster] = _whitening(z[member == cluster])
+        whiten = _whitening(z[member == cluster])
+        novelty.whiten[:, cluster] = whiten
+        novelty.origin[cluster] = center[cluster] @ whiten
     distance, nearest = novelty.nearest(z)
     distance_unseen, nearest_unseen = novelty.nearest(z_unseen)
     for cluster in range(clusters):
@@ -181,15 +177,15 @@ def _centre_and_spread(values: NDArray[np.float64]) -> tuple[NDArray[np.float64]
     return mean, std
 
 
-def _k_means(z: Tensor, center: Tensor, rng: np.random.Generator) -> Tensor:
-    """Moves ``center`` [K, F] to the clusters of ``z`` [n, F] (Lloyd); returns which each belongs to [n]."""
-    center.copy_(z[rng.choice(len(z), len(center), replace=False)])
+def _k_means(z: Tensor, clusters: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """The centres [K, F] of the clusters of ``z`` [n, F] (Lloyd), and which each belongs to [n]."""
+    center = z[rng.choice(len(z), clusters, replace=False)]
     for _ in range(25):
         member = torch.cdist(z, center).argmin(-1)
-        for cluster in range(len(center)):
+        for cluster in range(clusters):
             if (own := z[member == cluster]).numel():
                 center[cluster] = own.mean(0)
-    return torch.cdist(z, center).argmin(-1)
+    return center, torch.cdist(z, center).argmin(-1)
 
 
 def _whitening(z: Tensor) -> Tensor:

@@ -166,7 +166,7 @@ class TrainingRun:
         )
         manifest = self.manifest.model_copy(update={"target_scaling": scaling})
         novelty = self._novelty()
-        facts = NoveltyFacts(clusters=len(novelty.center), false_alarms=self._false_alarms(novelty))
+        facts = NoveltyFacts(clusters=len(novelty.origin), false_alarms=self._false_alarms(novelty))
         manifest = manifest.model_copy(update={"metrics": self._metrics(manifest), "novelty": facts})
         if self.ranks.leads:
             manifest = save(self.out, manifest, tensors_of(self.judged, novelty), card(manifest, self.config.note))

@@ -98,7 +98,7 @@ def test_a_summary_tells_a_stuck_sensor_from_a_live_one() -> None:
 def test_few_windows_make_one_cluster_and_a_cell_alone_is_enough() -> None:
     windows, rows = _windows([fading_cell("A", cycles=10), fading_cell("B", cycles=10)], CYCLES)
     novelty = fit_novelty(windows, rows[: len(rows) // 2], rows[len(rows) // 2 :], CYCLES, 0)
-    assert len(novelty.center) == 1
+    assert len(novelty.origin) == 1
     assert np.isfinite(scores(novelty, windows, rows)).all()
 
 

@@ -20,7 +20,7 @@ from stream.http import HttpServer, service_app
 from stream.kafka.changelog import KafkaChangelog
 from stream.kafka.sink import KafkaSink
 from stream.kafka.source import KafkaSource
-from stream.kafka.topics import ensure, ensure_state, wanted
+from stream.kafka.topics import ensure, ensure_state, largest_message, wanted
 from stream.kafka.transactions import ExactlyOnce, has_transactions
 from stream.kafka.watchdog import Watchdog
 from stream.settings import Settings
@@ -104,7 +104,12 @@ class Service:
         self.health.meet("delivery", delivery)
         self.health.expect("model", MODEL_BUDGET_S)
         outlet: Outlet = (
-            ExactlyOnce(settings, self.telemetry, self.clock)
+            ExactlyOnce(
+                settings,
+                self.telemetry,
+                self.clock,
+                letter_bytes=await largest_message(settings, settings.topics.dead_letters),
+            )
             if sink is None
             else AtLeastOnce(
                 sink,

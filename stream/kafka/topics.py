@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from stream.errors import Fatal
@@ -20,6 +21,8 @@ log = structlog.get_logger()
 
 # A dead letter is as large as the record that it came from, and that may be larger than a broker's default.
 DEAD_LETTER_BYTES = 32 * 1024 * 1024
+DEFAULT_BYTES = 1024 * 1024  # of a broker and its topics where nothing else is set
+LARGEST = "max.message.bytes"
 
 
 KNOWN_S = 10.0  # a topic that was just made is known to the next broker within so long
@@ -104,6 +107,21 @@ async def _ensure_state(settings: Settings) -> None:
         elif partitions[topic.name] < needed:
             await _grow(admin, topic, settings.kafka.bootstrap)
         await _partitions(admin, [topic.name])
+
+
+async def largest_message(settings: Settings, topic: str) -> int:
+    """Bytes that a topic takes in one batch; where this user may not ask for it, what is usual."""
+
+    async def ask() -> int:
+        async with _administered(settings) as admin:
+            (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {LARGEST: None})])
+        error, _, _, _, entries = answer.resources[0]
+        found = {entry[0]: entry[1] for entry in entries}
+        if error or LARGEST not in found:
+            log.warning("the topic does not tell how large a record may be", topic=topic, assumed_bytes=DEFAULT_BYTES)
+        return int(found.get(LARGEST, DEFAULT_BYTES))
+
+    return await patiently(ask, settings.kafka.bootstrap)
 
 
 @contextlib.asynccontextmanager

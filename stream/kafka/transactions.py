@@ -12,7 +12,6 @@ import structlog
 from aiokafka import AIOKafkaProducer, OffsetAndMetadata, TopicPartition
 from aiokafka.errors import (
     KafkaError,
-    MessageSizeTooLargeError,
     ProducerFenced,
     TransactionalIdAuthorizationFailed,
     UnknownError,
@@ -39,7 +38,7 @@ TRANSACTION_S = 30.0
 EMPTY_INTERVALS = 5  # offsets alone may wait longer than results
 MAX_WAITING = 20_000  # messages of a partition; then the pipeline waits
 FENCED_S = 30.0
-SMALL_BYTES = 512 * 1024
+OVERHEAD_BYTES = 1024  # of a batch, and of each header
 
 
 def _producer(settings: Settings, transactional_id: str) -> Any:
@@ -76,8 +75,9 @@ class ExactlyOnce:
     afterwards is final: results, offset and, since it is a function of the input up to there, state cannot disagree.
     """
 
-    def __init__(self, settings: Settings, telemetry: Telemetry, clock: Clock) -> None:
+    def __init__(self, settings: Settings, telemetry: Telemetry, clock: Clock, *, letter_bytes: int) -> None:
         self._settings = settings
+        self._letter_bytes = letter_bytes
         self._telemetry = telemetry
         self._clock = clock
         self._pacing = Pacing(settings.commit.interval_ms / 1000)
@@ -90,7 +90,7 @@ class ExactlyOnce:
         await self.close([partition])
         settings = self._settings
         name = f"{settings.app}-{partition.topic}-{partition.number}"
-        lane = _Lane(partition, name, settings, self._pacing, self._telemetry, self._clock)
+        lane = _Lane(partition, name, settings, self._letter_bytes, self._pacing, self._telemetry, self._clock)
         await lane.connect()
         self._lanes[partition] = lane
         lane.task = asyncio.create_task(lane.run(), name=name)
@@ -134,6 +134,7 @@ class _Lane:
         partition: Partition,
         transactional_id: str,
         settings: Settings,
+        letter_bytes: int,
         pacing: Pacing,
         telemetry: Telemetry,
         clock: Clock,
@@ -144,6 +145,7 @@ class _Lane:
         self._transactional_id = transactional_id
         self._settings = settings
         self._group = settings.kafka.group
+        self._letter_bytes = letter_bytes
         self._pacing = pacing
         self._telemetry = telemetry
         self._clock = clock
@@ -156,9 +158,7 @@ class _Lane:
         self._fenced = False
 
     async def connect(self) -> None:
-        """Starts the producer, anew if there is one: what any producer of this name left open is aborted by it."""
-        if self._producer is not None:
-            await stopped(self._producer)
+        """Starts the producer: what any producer of this name left open is aborted by it."""
         settings = self._settings
         make = partial(_producer, settings, self._transactional_id)
         try:
@@ -236,16 +236,10 @@ class _Lane:
             pass
 
     async def _transact(self, tickets: Sequence[Ticket]) -> None:
-        messages = [message for ticket in tickets for message in ticket.messages]
+        messages = [self._fitting(message) for ticket in tickets for message in ticket.messages]
         try:
             async with asyncio.timeout(TRANSACTION_S):
-                try:
-                    await self._attempt(messages, tickets[-1].next_offset)
-                except MessageSizeTooLargeError:
-                    # The client has counted a batch that the broker never took: only a new producer counts right again.
-                    await self.connect()
-                    self._telemetry.transactions.labels("aborted").inc()
-                    await self._attempt([self._fitting(each) for each in messages], tickets[-1].next_offset)
+                await self._attempt(messages, tickets[-1].next_offset)
         except TimeoutError:
             raise Fatal(f"no transaction of {self.partition} was possible within {TRANSACTION_S:.0f} s") from None
         except ProducerFenced:
@@ -254,9 +248,16 @@ class _Lane:
             raise Fatal(f"the broker did not take a transaction of {self.partition}: {error!r}") from error
 
     def _fitting(self, message: Message) -> Message:
-        """A dead letter may go without its bytes; of anything else nothing may be left out."""
-        large = message.topic == self._settings.topics.dead_letters and len(message.value or b"") > SMALL_BYTES
-        return without_value(message) if large else message
+        """A dead letter may go without its bytes; of anything else nothing may be left out.
+
+        This is known before, and not tried: a transaction that fails could only be repeated by a new producer, and who
+        starts one may by then be a former owner, of whose results another has published some.
+        """
+        if message.topic != self._settings.topics.dead_letters or message.value is None:
+            return message
+        around = len(message.key or b"") + sum(len(name) + len(value) for name, value in message.headers)
+        fits = len(message.value) + around + OVERHEAD_BYTES <= self._letter_bytes
+        return message if fits else without_value(message)
 
     async def _attempt(self, messages: Sequence[Message], next_offset: int) -> None:
         producer = self._producer

@@ -16,7 +16,7 @@ from stream.errors import Fatal
 from stream.health import Health
 from stream.kafka import transactions
 from stream.kafka.source import KafkaSource
-from stream.kafka.topics import ensure, wanted
+from stream.kafka.topics import DEFAULT_BYTES, LARGEST, ensure, largest_message, wanted
 from stream.kafka.transactions import ExactlyOnce
 from stream.offsets import Ticket
 from stream.seams import Message, Partition
@@ -58,7 +58,9 @@ async def test_fenced_partition_that_nobody_takes_from_it_ends_the_process_and_p
     monkeypatch.setattr(transactions, "FENCED_S", 0.3)
     topic, partition = given.topics.predictions, Partition(given.topics.telemetry, 0)
     counted = Telemetry()
-    ours, theirs = (ExactlyOnce(given, telemetry, SystemClock()) for telemetry in (counted, Telemetry()))
+    ours, theirs = (
+        ExactlyOnce(given, telemetry, SystemClock(), letter_bytes=DEFAULT_BYTES) for telemetry in (counted, Telemetry())
+    )
     async with running(ours) as ended, running(theirs):
         await ours.open(partition)
         await ours.publish(partition, [ticket(topic, b"ours", 1)])
@@ -77,7 +79,7 @@ async def test_fenced_partition_that_nobody_takes_from_it_ends_the_process_and_p
 async def test_transaction_that_cannot_be_ends_the_process_and_is_never_committed(given, monkeypatch):
     monkeypatch.setattr(transactions, "TRANSACTION_S", 1.0)
     partition = Partition(given.topics.telemetry, 0)
-    outlet = ExactlyOnce(given, Telemetry(), SystemClock())
+    outlet = ExactlyOnce(given, Telemetry(), SystemClock(), letter_bytes=DEFAULT_BYTES)
     done = ticket(given.topics.predictions, b"never", 7)
     done.messages.append(Message("no.such.topic", None, b""))
     async with running(outlet) as ended:
@@ -86,6 +88,25 @@ async def test_transaction_that_cannot_be_ends_the_process_and_is_never_committe
         with pytest.raises(Fatal, match=r"no transaction of .* was possible within 1 s"):
             await asyncio.wait_for(ended, 20)
     assert await consumed(given, given.topics.predictions) == []
+
+
+async def test_dead_letter_keeps_its_bytes_up_to_what_its_topic_takes(given, kafka, make_topic):
+    narrow = await make_topic(kafka.bootstrap, 1, **{LARGEST: "100000"})
+    given = given.model_copy(update={"topics": given.topics.model_copy(update={"dead_letters": narrow})})
+    taken = await largest_message(given, narrow)
+    assert taken == 100_000
+    key, headers = b"P1", (("reason", b"too_large"),)
+    most = taken - len(key) - len("reason") - len(b"too_large") - transactions.OVERHEAD_BYTES
+    done = Ticket(2)
+    done.done([Message(narrow, key, bytes(most), headers), Message(narrow, key, bytes(most + 1), headers)])
+    outlet = ExactlyOnce(given, Telemetry(), SystemClock(), letter_bytes=taken)
+    async with running(outlet):
+        await outlet.open(Partition(given.topics.telemetry, 0))
+        await outlet.publish(Partition(given.topics.telemetry, 0), [done])
+        await outlet.flush()
+    whole, omitted = await consumed(given, narrow)
+    assert (len(whole.value), whole.headers) == (most, headers)
+    assert (omitted.value, dict(omitted.headers)["omitted_bytes"]) == (None, str(most + 1).encode())
 
 
 async def test_producer_that_does_not_start_ends_the_process(topic, monkeypatch):
@@ -100,7 +121,7 @@ async def test_producer_that_does_not_start_ends_the_process(topic, monkeypatch)
         port = server.sockets[0].getsockname()[1]
         mute = settings(f"127.0.0.1:{port}", topic, Path("unused"))
         with pytest.raises(Fatal, match=r"no producer for .* could be started"):
-            await ExactlyOnce(mute, Telemetry(), SystemClock()).open(Partition("t", 0))
+            await ExactlyOnce(mute, Telemetry(), SystemClock(), letter_bytes=DEFAULT_BYTES).open(Partition("t", 0))
 
 
 class Fails(NoState):

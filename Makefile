@@ -18,7 +18,7 @@ BENCH := $(wildcard bench/__main__.py)
 ACCURACY := $(wildcard bench/accuracy.py bench/accuracy/__main__.py)
 DOCS := $(wildcard docs/generate.py)
 
-.PHONY: help setup demo test lint chaos bench accuracy samples image docs locks clean
+.PHONY: help setup demo test lint chaos bench bench-peers accuracy samples image docs locks clean
 
 help:
 	@echo 'make demo      a simulated fleet through an embedded broker to predictions, and a live page (ARGS="--duration 20")'
@@ -26,7 +26,8 @@ help:
 	@echo 'make setup     .venv with everything for development'
 	@echo 'make lint      ruff, mypy --strict, import-linter, file lengths'
 	@echo 'make chaos     the tests that kill things on purpose, with many seeds (SEEDS=50), and their table'
-	@echo 'make bench     speed, as ratios in one run'
+	@echo 'make bench     speed, as ratios in one run (ARGS="service" runs one, ARGS=--check compares)'
+	@echo 'make bench-peers  the same job done with other stream processors, side by side'
 	@echo 'make accuracy  backtests over recorded data, beside the baselines'
 	@echo 'make samples   simulates the sample fleet again (needs PyBaMM: 800 MB)'
 	@echo 'make image     the container image (BASE_IMAGE=... for another base)'
@@ -79,6 +80,9 @@ ifeq ($(BENCH),)
 else
 	@$(BIN)/python -m bench $(ARGS)
 endif
+
+bench-peers: $(VENV)/.dev
+	@$(BIN)/python -m bench.peers $(ARGS)
 
 accuracy: $(VENV)/.dev
 ifeq ($(ACCURACY),)

@@ -18,6 +18,7 @@ from stream.columns import columns
 from stream.packs import Pack, Packs
 from stream.records import CellSample, PackFrame, Telemetry
 from stream.refusal import EARLIEST_MS, Reason, Refusal, why_implausible
+from stream.reordering import Held, Reordering
 from stream.settings import LimitSettings
 
 
@@ -47,7 +48,16 @@ class Cells:
     def __init__(self, steps: SampleSteps | CycleSteps, limits: LimitSettings, idle_ttl_s: float) -> None:
         self.future_tolerance_ms = round(limits.future_tolerance_s * 1000)
         self.state = new_state(steps)
-        self.packs = Packs(self.state, limits.partition_cells, round(idle_ttl_s * 1000))
+        bound_ms = round(limits.max_out_of_orderness_s * 1000)
+        self.reordering = Reordering(bound_ms, self.state) if bound_ms else None
+        self.packs = Packs(
+            self.state,
+            limits.partition_cells,
+            round(idle_ttl_s * 1000),
+            on_end=None if self.reordering is None else self.reordering.forget,
+        )
+        # In a shorter time no pack can fall silent that had a record in it, or one that waits.
+        self._span_ms = self.packs.ttl_ms - bound_ms
         self.next_offset: int | None = None  # of the input; none while a polled batch is half folded in
         self.arrived_ms = 0  # the newest arrival so far: the time that silence is measured in
         self.from_pages = False
@@ -79,11 +89,16 @@ class Cells:
         arrived_ms = np.maximum.accumulate(np.maximum(received_ms, self.arrived_ms))
         begin = 0
         while begin < len(frames):
-            end = int(np.searchsorted(arrived_ms, arrived_ms[begin] + self.packs.ttl_ms, "right"))
+            if self.reordering is not None:
+                yield _block_of(list(self.reordering.overdue(int(arrived_ms[begin])))), []
+            end = int(np.searchsorted(arrived_ms, arrived_ms[begin] + self._span_ms, "right"))
             part = slice(begin, end)
-            yield self._admit(
+            admitted, refused = self._admit(
                 frames[part], index[part], offset[part], received_ms[part], arrived_ms[part], replayed=replayed
             )
+            if self.reordering is not None:
+                admitted = self._reordered(self.reordering, frames[part], offset[part], admitted, arrived_ms[part])
+            yield admitted, refused
             begin = end
 
     def _admit(
@@ -123,11 +138,28 @@ class Cells:
             self.packs.sweep(self.arrived_ms)
         return Admitted(block, offset), refused
 
+    def _reordered(
+        self,
+        reordering: Reordering,
+        frames: Sequence[Telemetry],
+        offset: NDArray[np.int64],
+        admitted: Admitted,
+        arrived_ms: NDArray[np.int64],
+    ) -> Admitted:
+        """What need not wait, of the admitted frames and of those before."""
+        slot_of = dict(zip(admitted.offset.tolist(), admitted.block.first_slot.tolist(), strict=True))
+        released: list[Held] = []
+        for frame, at, now_ms in zip(frames, offset.tolist(), arrived_ms.tolist(), strict=True):
+            released += reordering.overdue(now_ms)
+            if at in slot_of:
+                released += reordering.push(Held(frame.t_ms, at, now_ms, slot_of[at], frame))
+        return _block_of(released)
+
     def _place(self, frame: Telemetry, offset: int, now_ms: int, restoring: bool) -> int | Known | tuple[Reason, str]:
         """The frame's first slot, or what the pack's own past or the room that is left has against it."""
         pack = self.packs.by_id.get(frame.pack_id)
         if pack is not None:
-            if offset < pack.stands_at:
+            if offset < pack.stands_at and self._was_folded(pack, frame, offset):
                 return KNOWN
             if self.packs.gone(pack, now_ms) and not restoring:
                 self.packs.end(pack)
@@ -171,6 +203,15 @@ class Cells:
         self.packs.touch(pack, offset, now_ms)
         return slot
 
+    def _was_folded(self, pack: Pack, frame: Telemetry, offset: int) -> bool:
+        """Whether a frame from before the restored state is in it: all are, but those that waited for others."""
+        if self.reordering is None or offset < pack.life:
+            return True
+        if isinstance(frame, PackFrame) or pack.slot_of_cell is None:
+            return self.reordering.was_released(frame, pack.slots())
+        slot = pack.slot_of_cell.get(frame.cell)
+        return slot is not None and self.reordering.was_released(frame, np.array([slot]))
+
     def _full(self, frame: Telemetry) -> tuple[Reason, str]:
         limit = f"limits.partition_cells = {self.packs.max_cells}"
         return (
@@ -182,3 +223,11 @@ class Cells:
         found = why_implausible(frame, received_ms, self.future_tolerance_ms)
         assert found is not None, "a frame is refused for a reason"
         return found
+
+
+def _block_of(released: list[Held]) -> Admitted:
+    frames = [held.frame for held in released]
+    block = columns(frames)
+    mask_implausible(block)
+    block.first_slot[:] = [held.slot for held in released]
+    return Admitted(block, np.array([held.offset for held in released], np.int64))

@@ -53,11 +53,19 @@ class Checkpoint:
                 for key, value in self._arrays(pack, end):
                     size += len(value)
                     written.append((key, value))
-                pack.changed_at = -1
+                self._wrote(pack, now_s)
         if self._marked_s is None or (size and now_s - self._marked_s >= MARK_S):
             self._marked_s = now_s
             written.append((MARK_KEY, self._mark(end)))
         return [Message(self.topic, key, value, partition=self.number) for key, value in written]
+
+    def _wrote(self, pack: Pack, now_s: float) -> None:
+        """All is in the pages but records that wait for earlier ones."""
+        reordering = self.cells.reordering
+        waiting = None if reordering is None else reordering.waiting(pack.slots())
+        pack.changed_at, pack.changed_ms = waiting or (-1, 0)
+        if waiting is not None:
+            self._queue.append((pack, now_s))
 
     def _mark(self, end: int) -> bytes:
         # As time was there, since silence is measured in it: not as it is now.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -59,10 +59,13 @@ class Packs:
     A pack that comes back counts its steps on from where they ended: what names a prediction is never used twice.
     """
 
-    def __init__(self, state: StepState, max_cells: int, ttl_ms: int) -> None:
+    def __init__(
+        self, state: StepState, max_cells: int, ttl_ms: int, on_end: Callable[[NDArray[np.int64]], None] | None = None
+    ) -> None:
         self.state = state
         self.max_cells = max_cells
         self.ttl_ms = ttl_ms
+        self.on_end = on_end
         self.by_id: dict[str, Pack] = {}
         self.last_step: dict[str, int] = {}  # of packs that are gone
         self.used = 0
@@ -115,6 +118,8 @@ class Packs:
         else:
             self._free.setdefault(1, []).extend(slots.tolist())
         self.used -= len(slots)
+        if self.on_end is not None:
+            self.on_end(slots)
         del self.by_id[pack.pack_id]
         self._index[pack.index] = None
         self._free_index.append(pack.index)

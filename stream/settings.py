@@ -130,6 +130,7 @@ class LimitSettings(Frozen):
 
     future_tolerance_s: float = Field(default=300.0, ge=0)
     max_record_bytes: PositiveInt = 1024 * 1024
+    max_out_of_orderness_s: float = Field(default=0.0, ge=0, le=3600)
     partition_cells: PositiveInt = 50_000
 
 
@@ -141,7 +142,7 @@ class StateSettings(Frozen):
     """
 
     page_interval_s: PositiveFloat = 300.0
-    idle_ttl_s: PositiveFloat = 90 * 86400.0
+    idle_ttl_s: float = Field(default=90 * 86400.0, ge=7200)
     start: Literal["keep", "reset"] = "keep"
 
 

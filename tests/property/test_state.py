@@ -22,6 +22,7 @@ from stream.settings import LimitSettings
 
 T0_MS = 1_700_000_000_000
 IDLE_TTL_S = 2000.0
+PAGE_INTERVAL_S = 2.0  # a turn is a second
 KINDS = [
     SampleSteps(period_s=10, max_gap_s=40, window=20, stride=4),
     CycleSteps(window=20, reference_cycles=2, close_on="charge", min_depth=0.01),
@@ -34,16 +35,20 @@ Entry = tuple[PackFrame | CellSample, int]  # what the log holds: a record, and 
 
 ENTRIES = st.lists(
     st.tuples(
-        st.sampled_from([1_000, 20_000, 60_000, 900_000]),
+        st.sampled_from([1_000, 20_000, 20_000, 60_000, 60_000, 900_000]),
         st.sampled_from([0, 0, 0, 30_000]),
-        st.integers(0, 3),
-        st.sampled_from([None, None, 0, 1, 2]),
+        st.sampled_from([0, 0, 0, 1, 2, 3]),
+        st.sampled_from([None, None, None, None, 0, 1, 2]),
         st.sampled_from([-3.0, 0.0, 3.0]),
-        st.lists(st.sampled_from([3.1, 3.4, 3.9, None]), min_size=2, max_size=3).filter(any),
+        st.sampled_from([[3.1, 3.4], [3.4, 3.9], [3.9, 3.1], [3.4, None], [3.1, 3.4, 3.9]]),
         st.integers(1, 2),
     ),
-    min_size=1,
-    max_size=60,
+    min_size=10,
+    max_size=80,
+)
+TURNS = st.lists(
+    st.tuples(st.integers(1, 15), st.sampled_from([0, 1, 9]), st.sampled_from(["", "", "crash", "compact and crash"])),
+    max_size=12,
 )
 
 
@@ -83,12 +88,15 @@ class Ticket:
 class Member:
     """One process's part for one partition: what the pipeline does with records, without its loop."""
 
-    def __init__(self, steps: SampleSteps | CycleSteps, log: list[Entry], kept: list[Any], committed: int) -> None:
+    def __init__(
+        self, steps: SampleSteps | CycleSteps, log: list[Entry], kept: list[Any], committed: int, bound_s: float = 0.0
+    ) -> None:
         self.log = log
-        restoration = Restoration(lambda: Cells(steps, LimitSettings(partition_cells=9), idle_ttl_s=IDLE_TTL_S))
+        limits = LimitSettings(partition_cells=9, max_out_of_orderness_s=bound_s)
+        restoration = Restoration(lambda: Cells(steps, limits, idle_ttl_s=IDLE_TTL_S))
         restoration.read(kept)
         self.cells = restoration.finish(committed, reset=False)
-        self.checkpoint = Checkpoint(self.cells, "state", 0, 5.0, restoration.lineage)
+        self.checkpoint = Checkpoint(self.cells, "state", 0, PAGE_INTERVAL_S, restoration.lineage)
         self.checkpoint.stale = restoration.stale
         begin = self.cells.next_offset or 0
         if begin < committed:
@@ -121,8 +129,8 @@ class Member:
         return outcome
 
 
-def clean(steps: SampleSteps | CycleSteps, log: list[Entry]) -> Outcome:
-    return Member(steps, log, [], 0).feed(len(log), 0.0).outcome
+def clean(steps: SampleSteps | CycleSteps, log: list[Entry], bound_s: float = 0.0) -> Outcome:
+    return Member(steps, log, [], 0, bound_s).feed(len(log), 0.0).outcome
 
 
 def compacted(kept: list[tuple[bytes, bytes | None]]) -> list[tuple[bytes, bytes | None]]:
@@ -131,36 +139,30 @@ def compacted(kept: list[tuple[bytes, bytes | None]]) -> list[tuple[bytes, bytes
 
 
 @each_kind
-@settings(max_examples=60, deadline=None)
-@given(
-    log=logs(),
-    turns=st.lists(
-        st.tuples(st.sampled_from(["feed", "feed", "feed", "commit", "crash", "compact"]), st.integers(1, 9))
-    ),
-)
-def test_any_sequence_of_batches_commits_crashes_and_compactions_gives_what_a_clean_run_gives(steps, log, turns):
+@settings(max_examples=100, deadline=None)
+@given(log=logs(), turns=TURNS, bound_s=st.sampled_from([0.0, 45.0]))
+def test_any_sequence_of_batches_commits_crashes_and_compactions_gives_what_a_clean_run_gives(
+    steps, log, turns, bound_s
+):
     kept: list[tuple[bytes, bytes | None]] = []
-    committed, now_s = 0, 0.0
+    committed = 0
     waiting: list[Ticket] = []
     found = Outcome()
-    member = Member(steps, log, kept, committed)
-    for turn, count in [*turns, ("crash", 0), ("feed", len(log)), ("commit", 99)]:
-        now_s += count
-        if turn == "feed":
-            waiting.append(member.feed(count, now_s))
-        elif turn == "commit":
-            for ticket in waiting[:count]:
-                found.windows += ticket.outcome.windows
-                found.refused += ticket.outcome.refused
-                kept += ticket.pages
-                committed = ticket.end
-            del waiting[:count]
-        elif turn == "compact":
+    member = Member(steps, log, kept, committed, bound_s)
+    for now_s, (records, commits, then) in enumerate([*turns, (0, 0, "crash"), (len(log), 99, "")]):
+        waiting.append(member.feed(records, float(now_s)))
+        for ticket in waiting[:commits]:
+            found.windows += ticket.outcome.windows
+            found.refused += ticket.outcome.refused
+            kept += ticket.pages
+            committed = ticket.end
+        del waiting[:commits]
+        if then == "compact and crash":
             kept = compacted(kept)
-        else:
+        if then:
             waiting.clear()
-            member = Member(steps, log, kept, committed)
-    expected = clean(steps, log)
+            member = Member(steps, log, kept, committed, bound_s)
+    expected = clean(steps, log, bound_s)
     assert found.refused == expected.refused
     assert found.windows == expected.windows
     names = [window[:3] for window in found.windows]
@@ -192,6 +194,32 @@ def test_restored_state_begins_at_the_mark_and_not_at_the_beginning():
     kept = [page for now_s in range(10) for page in member.feed(10, float(now_s)).pages]
     restoration = Restoration(lambda: Cells(KINDS[0], LimitSettings(), idle_ttl_s=IDLE_TTL_S))
     restoration.read(kept)
-    assert restoration.finish(100, reset=False).next_offset == 60
+    assert restoration.finish(100, reset=False).next_offset == 90
     marks = [decode(value).offset for key, value in kept if key == MARK_KEY and value]
-    assert marks == [0, 60]
+    assert marks == [0, 30, 60, 90]
+
+
+@each_kind
+@settings(max_examples=60, deadline=None)
+@given(
+    delays_s=st.lists(st.integers(0, 40), min_size=1, max_size=60),
+    single=st.booleans(),
+    batch=st.integers(1, 20),
+)
+def test_records_that_overtook_one_another_within_the_bound_are_used_in_order(steps, delays_s, single, batch):
+    def frame(at: int) -> PackFrame | CellSample:
+        t_ms, cycle, volt = T0_MS + at * 7_000, at // 12, 3.2 + at % 8 / 10
+        current_a = 3.0 if at // 6 % 2 else -3.0
+        if single:
+            return CellSample("P", 4, t_ms, current_a, volt, cycle=cycle)
+        return PackFrame("P", t_ms, current_a, [volt, volt + 0.01], cycle=cycle)
+
+    end = len(delays_s)
+    arrivals_ms = [T0_MS + at * 7_000 + delay_s * 1000 for at, delay_s in enumerate(delays_s)]
+    closing = (PackFrame("Q", T0_MS + end * 7_000, 1.0, [3.3, 3.3]), T0_MS + end * 7_000 + 100_000)
+    in_order = [(frame(at), T0_MS + at * 7_000) for at in range(end)]
+    as_arrived = sorted(zip((frame(at) for at in range(end)), arrivals_ms, strict=True), key=lambda entry: entry[1])
+    member = Member(steps, [*as_arrived, closing], [], 0, bound_s=45.0)
+    found = [window for _ in range(end // batch + 2) for window in member.feed(batch, 0.0).outcome.windows]
+    expected = clean(steps, in_order).windows
+    assert [window[:-2] + window[-1:] for window in found] == [window[:-2] + window[-1:] for window in expected]

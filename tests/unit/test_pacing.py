@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from stream.pacing import COST_S, MEASURED, SHARE, Pacing
+from stream.pacing import COST_S, MARGIN, SHARE, Pacing
 
 FLOOR_S = 0.2
 
@@ -25,19 +25,19 @@ def begun(pacing: Pacing, lanes: int, cost_s: float, until_s: float) -> dict[int
     return times
 
 
-@pytest.mark.parametrize("lanes", [1, 8, 12])
+@pytest.mark.parametrize("lanes", [1, 4, 8])
 def test_few_partitions_commit_at_the_interval_that_is_asked_for(lanes: int) -> None:
     times = begun(Pacing(FLOOR_S), lanes, 0.0015, 60)
     gaps = [after - before for each in times.values() for before, after in pairwise(each[2:])]
     assert max(gaps) == pytest.approx(FLOOR_S, abs=0.02)
 
 
-@pytest.mark.parametrize(("lanes", "cost_s"), [(64, 0.0015), (64, 0.0005), (500, 0.001)])
+@pytest.mark.parametrize(("lanes", "cost_s"), [(64, 0.001), (128, 0.0005), (500, 0.001)])
 def test_many_partitions_take_their_share_and_no_more_in_even_turns(lanes: int, cost_s: float) -> None:
-    times = begun(Pacing(FLOOR_S), lanes, cost_s, 200)
+    times = begun(Pacing(FLOOR_S), lanes, cost_s, 300)
     settled = sorted(time_s for each in times.values() for time_s in each if time_s > 20)
-    assert len(settled) * cost_s / (settled[-1] - settled[0]) == pytest.approx(SHARE, rel=0.02)
-    assert max(after - before for before, after in pairwise(settled)) <= 1.01 * cost_s / SHARE
+    assert len(settled) * cost_s * MARGIN / (settled[-1] - settled[0]) == pytest.approx(SHARE, rel=0.02)
+    assert max(after - before for before, after in pairwise(settled)) <= 1.01 * cost_s * MARGIN / SHARE
     counts = [len(each) for each in times.values()]
     assert max(counts) - min(counts) <= 1
 
@@ -52,21 +52,17 @@ def test_turn_comes_at_once_after_silence() -> None:
 def test_interval_is_what_the_queue_of_turns_makes_of_it() -> None:
     pacing = Pacing(FLOOR_S)
     for _ in range(64):
-        pacing.took(0.002)
         pacing.turn_s(0.0)
-    assert pacing.interval_s(0.0) == pytest.approx(64 * 0.002 / SHARE)
-    assert pacing.interval_s(1.0) == pytest.approx(64 * 0.002 / SHARE - 1.0)
-    assert pacing.interval_s(1.2) == FLOOR_S
+    assert pacing.interval_s(0.0) == pytest.approx(64 * COST_S / SHARE)
+    assert pacing.interval_s(0.5) == pytest.approx(64 * COST_S / SHARE - 0.5)
+    assert pacing.interval_s(0.9) == FLOOR_S
 
 
-def test_what_runs_beside_a_few_transactions_does_not_count_as_theirs() -> None:
+def test_what_runs_beside_transactions_does_not_count_as_theirs() -> None:
     pacing = Pacing(FLOOR_S)
-    for turn in range(3 * MEASURED):
-        pacing.took(0.001 if turn % 2 else 0.05)
-    assert pacing.cost_s == 0.001
-    for _ in range(MEASURED):
-        pacing.took(0.0015)
-    assert pacing.cost_s == 0.0015
+    for turn in range(200):
+        pacing.took(0.0006 if turn == 7 else 0.05)
+    assert pacing.cost_s == pytest.approx(MARGIN * 0.0006)
 
 
 def test_busy_thread_or_slow_broker_never_stops_the_turns() -> None:

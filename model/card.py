@@ -66,8 +66,8 @@ def _split(manifest: Manifest) -> str:
     roles: dict[str, set[str]] = {}
     for cell in manifest.data:
         roles.setdefault(cell.cell_id.split("/")[0], set()).add(cell.role)
-    if all(len(of_pack) == 1 for of_pack in roles.values()):
-        return "Split by pack: no pack, and no cell, has two roles."
+    if all(len(of_pack) == 1 or of_pack == {"train", "validation"} for of_pack in roles.values()):
+        return "Split by cell: no cell has two roles. Whole packs calibrate and test: none of their cells trained."
     return "Split by cell: no cell has two roles, but cells of one pack may have different ones."
 
 

@@ -23,8 +23,8 @@ class TrainingConfigError(ValueError):
 class Split(Frozen):
     """How cells are divided. ``test_cells`` names cells or whole packs that take no part in training.
 
-    ``by``: whether a pack's cells may have different roles. Cells of one pack live alike, so that intervals calibrated
-    on the neighbours of training cells promise too much for another pack.
+    ``by``: with ``pack`` whole packs calibrate and test, and validation cells are drawn from the others. Cells of one
+    pack live alike, so that intervals calibrated on the neighbours of training cells promise too much for a new pack.
     """
 
     validation: float = Field(default=0.15, gt=0, lt=1)
@@ -140,24 +140,30 @@ def split_by_cell(
     free = [cells for cells in units.values() if known.isdisjoint(cells)]
     trained = [cell_id for cells in units.values() if not known.isdisjoint(cells) for cell_id in cells]
     to_train = 0 if trained else 1
-    if len(free) < 2 + to_train:
+    if len(free) < (2 if split.by == "pack" else 2 + to_train) or sum(map(len, free)) < 2 + to_train:
         raise TrainingConfigError(
-            f"split: {len(free)} {split.by}s besides the test cells; training needs at least {2 + to_train}, "
-            f"one each to {'train, ' * to_train}validate and calibrate"
+            f"split: {sum(map(len, free))} cells in {len(free)} {split.by}s besides the test cells; training needs at "
+            f"least {2 + to_train} cells, one each to {'train, ' * to_train}validate and calibrate, by pack in 2 packs"
         )
-    shuffled = [free[index] for index in np.random.default_rng(seed).permutation(len(free))]
-    parts: tuple[tuple[Role, float], ...] = (
-        ("validation", split.validation),
-        ("calibration", split.calibration),
-        ("test", split.test),
-    )
-    cells_free = sum(map(len, free))
-    for role, fraction in parts:
-        wanted = max(round(fraction * cells_free), 0 if role == "test" else 1)
-        kept = to_train + (role == "validation")
-        while wanted > 0 and len(shuffled) > kept:
-            cells = shuffled.pop()
-            wanted -= len(cells)
-            roles.update(dict.fromkeys(cells, role))
-    roles.update(dict.fromkeys([*trained, *(cell_id for cells in shuffled for cell_id in cells)], "train"))
+    rng = np.random.default_rng(seed)
+    total = sum(map(len, free))
+    free = [free[index] for index in rng.permutation(len(free))]
+    if split.by == "cell":
+        roles |= _drawn(free, "validation", split.validation * total, keep=1 + to_train)
+    roles |= _drawn(free, "calibration", split.calibration * total, keep=1 if split.by == "pack" else to_train)
+    if split.test:
+        roles |= _drawn(free, "test", split.test * total, keep=1 if split.by == "pack" else to_train)
+    if split.by == "pack":
+        alone = [[cell_id] for cells in free for cell_id in cells]
+        free = [alone[index] for index in rng.permutation(len(alone))]
+        roles |= _drawn(free, "validation", split.validation * total, keep=to_train)
+    roles |= dict.fromkeys([*trained, *(cell_id for cells in free for cell_id in cells)], "train")
     return roles
+
+
+def _drawn(free: list[list[str]], role: Role, cells: float, *, keep: int) -> dict[str, Role]:
+    """Takes about so many cells, at least one, off the end of ``free``, whose first ``keep`` parts stay."""
+    found: dict[str, Role] = {}
+    while len(found) < max(round(cells), 1) and len(free) > keep:
+        found |= dict.fromkeys(free.pop(), role)
+    return found

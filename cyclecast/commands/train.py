@@ -81,7 +81,9 @@ def train(
     recordings = iter_recordings(paths)
     try:
         if dry_run:
-            show(plan(recordings, training, parent=start, device=device))
+            planned = plan(recordings, training, parent=start, device=device)
+            if leads:
+                show(planned)
             return
         with TrainingProgress(training.epochs) as shown:
             manifest = run_training(

@@ -46,7 +46,7 @@ async def _profiled(load: Load, path: Path) -> None:
         watching: list[subprocess.Popen[bytes]] = []
 
         def watch() -> None:
-            watching.append(subprocess.Popen([*command, "--output", str(path)], stdout=subprocess.DEVNULL))
+            watching.append(subprocess.Popen([*command, "--output", path.name], cwd=FOLDER, stdout=subprocess.DEVNULL))
 
         await service_rate(settings, load, watch)
         for process in watching:

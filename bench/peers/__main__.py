@@ -29,7 +29,7 @@ FOLDER = Path(__file__).parent
 STEP_MS, STRIDE, STEPS, PARTITIONS = 60_000, 50, 451, 4  # the artifact `sample` has steps of a minute
 LOADS = {
     "a record a cell, every 5 s": Load(5, 8, STEPS * 12, PARTITIONS, period_ms=5_000, by_cell=True),
-    "pack frames of 96 cells, every second": Load(2, 96, STEPS * 60, 2, period_ms=1_000),
+    "pack frames of 96 cells, every 2 s": Load(4, 96, STEPS * 30, PARTITIONS, period_ms=2_000),
     "pack frames, every minute: the model alone": Load(8, 96, STEPS, PARTITIONS, period_ms=STEP_MS),
 }
 TOLERANCE = 1e-4  # of SOH: batches of other sizes round otherwise
@@ -92,7 +92,8 @@ async def _side_by_side(name: str, load: Load, peers: list[Peer]) -> list[Line]:
                     found = await _run(peer, bootstrap, load, here)
                 except (RuntimeError, subprocess.CalledProcessError) as error:
                     said = error.stderr if isinstance(error, subprocess.CalledProcessError) else str(error)
-                    lines.append(replace(line, note=f"cannot run: {said.strip()[-300:]}"))
+                    last = " ".join(said.split())[-160:]
+                    lines.append(replace(line, note=f"cannot run: {last}"))
                     continue
                 expected = expected or found.results
                 lines.append(_judged(line, found, load, bare, expected))

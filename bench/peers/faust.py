@@ -28,7 +28,6 @@ def app(task: work.Task) -> faust.App:
         topic_replication_factor=1,
         topic_partitions=4,
         web_enabled=False,
-        worker_redirect_stdouts=False,
     )
     telemetry = application.topic(task.telemetry, value_type=bytes)
     predictions = application.topic(task.predictions, value_type=bytes)

@@ -8,6 +8,7 @@ every 50th step, and carries values when the window is full.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -183,4 +184,4 @@ def _predicted(windows: NDArray[np.float32]) -> list[list[float]]:
 @cache
 def started() -> None:
     """Says, once, that the first record is here: the clock runs from now on."""
-    print("started", flush=True)
+    print("started", file=sys.__stdout__, flush=True)  # some make a log of what is printed

@@ -100,13 +100,23 @@ async def started(make: Callable[[], Started], bootstrap: str, patience_s: float
 
 
 async def stopped(client: Any) -> None:
-    """Ends a client, whatever state it and its broker are in."""
+    """Ends a client, whatever state it and its broker are in.
+
+    A consumer waits for the fetches that it cancels, and while its broker is away hears of the cancelling itself: that
+    is not meant for who ends it.
+    """
     end = getattr(client, "stop", None) or client.close
+    ending = asyncio.ensure_future(end())
     try:
-        async with asyncio.timeout(STOP_S):
-            await end()
-    except (KafkaError, TimeoutError) as error:
+        await asyncio.wait([ending], timeout=STOP_S)
+    finally:
+        ending.cancel()
+    await asyncio.wait([ending])
+    error = asyncio.CancelledError() if ending.cancelled() else ending.exception()
+    if isinstance(error, KafkaError | asyncio.CancelledError):
         log.warning("a client did not end cleanly", error=repr(error))
+    elif error is not None:
+        raise error
 
 
 @contextlib.contextmanager

@@ -110,13 +110,13 @@ async def test_of_two_members_with_one_name_the_older_ends_and_says_why(kafka, t
 
 async def test_static_member_that_slept_past_its_session_joins_again(kafka, topic, model, telemetry, oracle):
     given = named(kafka.bootstrap, topic, model, "pod-0")
-    given = given.model_copy(update={"kafka": given.kafka.model_copy(update={"session_timeout_ms": 2000})})
+    given = given.model_copy(update={"kafka": given.kafka.model_copy(update={"session_timeout_ms": 1500})})
     half = len(telemetry) // 2
     await produce(given, telemetry[:half])
     async with StreamProcess(given) as sleeper:
         await until_predicted(given)
         sleeper.send(signal.SIGSTOP)
-        await asyncio.sleep(5)
+        await asyncio.sleep(3)
         sleeper.send(signal.SIGCONT)
         async with asyncio.timeout(30):
             while len(said(sleeper, ASSIGNED)) < 2:  # noqa: ASYNC110 - another process gives no event to wait for

@@ -117,13 +117,9 @@ async def test_healthz_stays_well_while_the_broker_is_away(topic, tmp_path):
         async with reader.running():
             await reader.until_read(len(TELEMETRY))
             node.kill()
-            for _ in range(12):
+            for _ in range(10):
                 await asyncio.sleep(BUDGET_S / 4)
                 assert (await reader.probe())[0] == 200
-            await node.start()
-            await produce(reader.given, TELEMETRY)
-            await reader.until_read(2 * len(TELEMETRY))
-            assert (await reader.probe())[0] == 200
 
 
 async def test_records_that_no_reader_may_see_yet_are_not_waited_for(kafka, topic):
@@ -139,7 +135,7 @@ async def test_records_that_no_reader_may_see_yet_are_not_waited_for(kafka, topi
         await reader.until_read(1)  # the log goes on with a marker that is no record
         await producer.begin_transaction()
         await producer.send_and_wait(**sent)  # and with a record that is not committed
-        for _ in range(8):
+        for _ in range(6):
             await asyncio.sleep(BUDGET_S / 4)
             assert (await reader.probe())[0] == 200
         await producer.commit_transaction()

@@ -1,0 +1,70 @@
+"""What a protocol knows of a cell: causal steps, the rows at which something is predicted, and what was true there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell of a protocol.
+
+    group: the duty it was under, which folds are stratified by. steps: float64 [T, F]; step ``t`` is a function of what
+    was recorded up to ``t``, NaN where it shows nothing. at: int64 [n], the step each prediction is made at. cycle:
+    int64 [n], for people. truth: float64 [n, H], NaN unknown. anchor: float64 [n, H], what is known beforehand and need
+    not be learned (zeros, or the capacity measured last). copied, drawn: float64 [n, H], the copy-last and the linear
+    baseline. place: [n], a part of the rows to be reported by itself (where in a cycle a window lies), or empty.
+    examined: [n], the rows asked about; None for all.
+    """
+
+    cell_id: str
+    group: str
+    steps: Floats
+    at: Ints
+    cycle: Ints
+    truth: Floats
+    anchor: Floats
+    copied: Floats
+    drawn: Floats
+    place: tuple[str, ...] = ()
+    examined: NDArray[np.bool_] | None = None
+
+    def exam(self) -> Cell:
+        """The rows that a protocol asks about, without those that are only there to learn from."""
+        if self.examined is None:
+            return self
+        own = self.examined
+        return replace(
+            self, at=self.at[own], cycle=self.cycle[own], truth=self.truth[own], anchor=self.anchor[own],
+            copied=self.copied[own], drawn=self.drawn[own], examined=None,
+        )  # fmt: skip
+
+    def relabelled(self, truth: Floats) -> Cell:
+        """The same cell with another truth."""
+        return replace(self, truth=truth)
+
+    @property
+    def rows(self) -> int:
+        """Predictions."""
+        return len(self.at)
+
+
+def stacked(cells: Sequence[Cell]) -> tuple[Floats, Floats, Floats]:
+    """The steps read at each row [N, F], the labels beyond the anchor [N, H], and weights [N] that let cells count
+    alike; rows without any known label are left out.
+    """
+    read, label, weight = [], [], []
+    for cell in cells:
+        known = np.isfinite(cell.truth).any(1)
+        read.append(cell.steps[cell.at[known]])
+        label.append((cell.truth - cell.anchor)[known])
+        weight.append(np.full(known.sum(), 1.0 / max(known.sum(), 1)))
+    weights = np.concatenate(weight)
+    return np.concatenate(read), np.concatenate(label), weights / weights.sum()

@@ -1,0 +1,94 @@
+"""Cross-fitting: each learner once without each inner fold, so that every training cell is also predicted unseen.
+
+The models of all inner folds are averaged; what they said of the cells they had not seen decides how learners are mixed
+and how wide intervals must be. No test cell is near any of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Protocol
+
+import numpy as np
+
+from bench.accuracy.cell import Cell, Floats
+from bench.accuracy.folds import by_cell, leave_one_out
+
+SHARES = 10  # a mixture is chosen on a grid of tenths
+
+
+class Model(Protocol):
+    """Something trained."""
+
+    def predict(self, cell: Cell) -> Floats:
+        """Float64 [n, H] for the rows of ``cell``."""
+        ...
+
+
+class Learner(Protocol):
+    """Something that trains."""
+
+    @property
+    def name(self) -> str:
+        """How it is called in the table."""
+        ...
+
+    def fit(self, cells: Sequence[Cell], seed: int) -> Model:
+        """Trains on the labels of ``cells`` and on nothing else."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ensemble:
+    """Models [learner][inner fold], the share of each learner by head [H, learners], and what was said of the
+    examined rows of each training cell by the models that had not seen it.
+    """
+
+    models: tuple[tuple[Model, ...], ...]
+    shares: Floats
+    unseen: tuple[Floats, ...]
+    said: tuple[Floats, ...]
+
+    def predict(self, cell: Cell) -> Floats:
+        """Float64 [n, H]: the mean over inner folds, mixed over learners."""
+        said = np.stack([np.mean([model.predict(cell) for model in fitted], 0) for fitted in self.models], -1)
+        found: Floats = (said * self.shares).sum(-1)
+        return found
+
+
+def cross_fit(
+    learners: Sequence[Learner], cells: Sequence[Cell], folds: int, seed: int, *, squared: tuple[int, ...]
+) -> Ensemble:
+    """Fits ``learners`` on ``cells`` over inner folds by cell. ``squared``: the heads mixed for the mean square."""
+    split = leave_one_out if folds >= len(cells) else by_cell(folds)
+    models: list[list[Model]] = [[] for _ in learners]
+    said: dict[int, Floats] = {}
+    for inner, fold in enumerate(split(cells, seed)):
+        train = [cells[index] for index in fold.train]
+        for own, learner in zip(models, learners, strict=True):
+            own.append(learner.fit(train, 1000 * seed + inner))
+        for index in fold.test:
+            said[index] = np.stack([own[-1].predict(cells[index].exam()) for own in models], -1)  # [n, H, learners]
+    ordered = [said[index] for index in range(len(cells))]
+    shares = _shares([cell.exam() for cell in cells], ordered, squared=squared)
+    unseen = tuple((each * shares).sum(-1) for each in ordered)
+    return Ensemble(tuple(tuple(own) for own in models), shares, unseen, tuple(ordered))
+
+
+def _shares(cells: Sequence[Cell], said: Sequence[Floats], *, squared: tuple[int, ...]) -> Floats:
+    """The mixture that errs least on unseen cells, for each head; cells count alike."""
+    learners = said[0].shape[-1]
+    grid = [np.array(each) / SHARES for each in product(range(SHARES + 1), repeat=learners) if sum(each) == SHARES]
+    best = []
+    for head in range(said[0].shape[1]):
+        losses = []
+        for shares in grid:
+            error = [
+                np.abs(each[:, head] @ shares - cell.truth[:, head]) for each, cell in zip(said, cells, strict=True)
+            ]
+            means = [np.nanmean(each**2 if head in squared else each) for each in error if np.isfinite(each).any()]
+            losses.append(np.mean(means))
+        best.append(grid[int(np.argmin(losses))])
+    return np.array(best)

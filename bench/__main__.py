@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from bench import batching, codec, delivery, device, memory, model, scaling, service, startup, steps
+from bench import batching, codec, delivery, device, memory, model, scaling, service, startup, state, steps
 from bench.table import Line, regressions, save, show
 from stream.logs import configure_logs
 
@@ -26,6 +26,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[Line]]] = {
     "batching": batching.rows,
     "device": device.rows,
     "memory": memory.rows,
+    "state": state.rows,
     "scaling": scaling.rows,
     "startup": startup.rows,
 }

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from rich.console import Console
 from bench.accuracy.catalogue import PROTOCOLS
 from bench.accuracy.jobs import REPORTS, one_thread, run_report, run_seed
 from bench.accuracy.plots import draw
+from bench.accuracy.protocol import Said
 from bench.accuracy.results import Row, rows
 from bench.accuracy.table import markdown, save, show
 
@@ -37,38 +38,57 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     began = time.monotonic()
     chosen = options.only or [*PROTOCOLS, *REPORTS]
-    found: list[Row] = []
+    runs: dict[str, list[tuple[list[Said], float]]] = {}
     with ProcessPoolExecutor(options.workers, get_context("spawn"), one_thread) as pool:
+        reported = {name: pool.submit(run_report, name, options.seeds, folder) for name in chosen if name in REPORTS}
+        # Seed after seed rather than protocol after protocol: a run that is cut short has something of each.
         waiting = {
-            name: [pool.submit(run_seed, name, seed, folder) for seed in range(options.seeds)]
+            pool.submit(run_seed, name, seed, folder): name
+            for seed in range(options.seeds)
             for name in chosen
             if name in PROTOCOLS
         }
-        reported = {name: pool.submit(run_report, name, options.seeds, folder) for name in chosen if name in REPORTS}
-        for name, futures in waiting.items():
-            runs = [future.result() for future in futures]
-            protocol = PROTOCOLS[name]
-            found += rows(protocol, [said for said, _ in runs], sum(cpu_s for _, cpu_s in runs))
-            print(f"{name}: {found[-1].error:.4g}, {found[-1].cpu_s:.0f} s of CPU", file=sys.stderr, flush=True)
-            if options.plots:
-                for number, goal in enumerate(protocol.goals):
-                    draw(protocol, goal, runs[0][0], options.out / f"{name}{f'-{number + 1}' if number else ''}.png")
-            _write(found, {}, began, options.out)
+        for future in as_completed(waiting):
+            name = waiting[future]
+            runs.setdefault(name, []).append(future.result())
+            found = _rows(chosen, runs)
+            seconds = time.monotonic() - began
+            print(f"{seconds:5.0f} s  {name}: {runs[name][-1][1]:.0f} s of CPU", file=sys.stderr, flush=True)
+            done = {report: each.result() for report, each in reported.items() if each.done()}
+            _write(found, done, seconds, options.out)
+            if options.plots and len(runs[name]) == 1:
+                _draw(name, runs[name][0][0], options.out)
         reports = {name: future.result() for name, future in reported.items()}
-    _write(found, reports, began, options.out)
+    found, seconds = _rows(chosen, runs), time.monotonic() - began
+    _write(found, reports, seconds, options.out)
     console = Console(width=WIDTH)
     show(found, console)
     for name, told in reports.items():
         console.print(f"{name}: {told}", soft_wrap=True, highlight=False)
-    console.print(f"{(time.monotonic() - began) / 60:.1f} minutes, {options.seeds} seeds")
+    console.print(f"{seconds / 60:.1f} minutes, {options.seeds} seeds")
     if options.json:
         print((options.out / "results.json").read_text(encoding="utf-8"))
     return 0
 
 
-def _write(found: Sequence[Row], reports: dict[str, object], began: float, out: Path) -> None:
-    """After each protocol: what is known so far survives whatever ends the run."""
-    save(found, reports, time.monotonic() - began, out / "results.json")
+def _rows(chosen: Sequence[str], runs: dict[str, list[tuple[list[Said], float]]]) -> list[Row]:
+    """In the order of the catalogue, whichever came first."""
+    found: list[Row] = []
+    for name in chosen:
+        if name in runs:
+            said, cpu_s = zip(*runs[name], strict=True)
+            found += rows(PROTOCOLS[name], said, sum(cpu_s))
+    return found
+
+
+def _draw(name: str, said: Sequence[Said], out: Path) -> None:
+    for number, goal in enumerate(PROTOCOLS[name].goals):
+        draw(PROTOCOLS[name], goal, said, out / f"{name}{f'-{number + 1}' if number else ''}.png")
+
+
+def _write(found: Sequence[Row], reports: dict[str, object], seconds: float, out: Path) -> None:
+    """After each run: what is known so far survives whatever ends the rest."""
+    save(found, reports, seconds, out / "results.json")
     (out / "results.md").write_text(markdown(found), encoding="utf-8")
 
 

@@ -58,7 +58,7 @@ class Gaussian:
         for length in LENGTHS:
             kernel = _kernel(rows, rows, length)
             for noise in NOISES:
-                inverse = np.linalg.inv(kernel + noise * np.eye(len(rows)))
+                inverse = np.asarray(np.linalg.inv(kernel + noise * np.eye(len(rows))), np.float64)
                 weights = np.asarray(inverse @ (label - mean), np.float64)
                 loss = np.mean([self._left_out(inverse, weights, owner == cell) for cell in np.unique(owner)])
                 if best is None or loss < best[0]:

@@ -54,5 +54,5 @@ XJTU = Protocol(
     split=held_out(xjtu_tested),
     learners=(Lstm(),),
     goals=(Goal("soh", "mape_pct", "%", bar=0.60, worst_bar=0.9, by_group=True),),
-    inner=5,
+    inner=4,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,18 +16,22 @@ COVERAGE = 0.9
 PENALTY = 0.1
 FOLDS = 5
 ROWS = 100
+FAR, FARTHEST = 0.99, 30.0  # a quantile; standard deviations
 _FLOOR = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How large errors tend to be: a ridge on the logarithm of the absolute error."""
+    """How large errors tend to be: a ridge on the logarithm of the absolute error, times how much further a step
+    lies from the training cells than nearly all of theirs did.
+    """
 
     scale: Scale
     weights: Floats
     bias: float
     low: float
     high: float
+    far: float
 
     @classmethod
     def of(cls, steps: Floats, error: Floats, weight: Floats) -> Spread:
@@ -40,12 +44,24 @@ class Spread:
         weights = np.asarray(np.linalg.solve(gram, centred.T @ ((height - bias) * np.sqrt(weight))), np.float64)
         fitted = design @ weights
         low, high = np.quantile(fitted, (0.02, 0.98))
-        return cls(scale, weights, bias - float(middle @ weights), float(low), float(high))
+        return cls(
+            scale,
+            weights,
+            bias - float(middle @ weights),
+            float(low),
+            float(high),
+            float(np.quantile(_distance(scale, steps), FAR)),
+        )
 
     def __call__(self, steps: Floats) -> Floats:
-        """Float64 [n]; never beyond what the cells it was learned from showed."""
-        found: Floats = np.exp(np.clip(self.scale(steps) @ self.weights, self.low, self.high) + self.bias)
-        return found
+        """Float64 [n]."""
+        expected = np.exp(np.clip(self.scale(steps) @ self.weights, self.low, self.high) + self.bias)
+        return np.asarray(expected * np.maximum(_distance(self.scale, steps) / self.far, 1.0))
+
+
+def _distance(scale: Scale, steps: Floats) -> Floats:
+    """Root mean square of the standardised step, float64 [n]."""
+    return np.asarray(np.sqrt((replace(scale, clip=FARTHEST)(steps) ** 2).mean(1)) + _FLOOR)
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ HUST_B = Protocol(
     data="percycle hust",
     cells=partial(left_cells, name="hust", track="B"),
     split=by_cell(5),
-    learners=(Lstm(window=3, stride=50, updates=800, jitter=0.2),),
+    learners=(Lstm(window=3, stride=50, updates=600, jitter=0.2),),
     goals=(Goal("soh", "mape_pct", "%", bar=0.70), Goal("rul", "rmse", "cycles", bar=135.0, ending=True, head=1)),
     inner=3,
 )
@@ -71,7 +71,7 @@ HUST_A = Protocol(
     data="percycle hust",
     cells=partial(left_cells, name="hust", track="A"),
     split=by_cell(5),
-    learners=(Lstm(window=3, stride=50, updates=800, jitter=0.2),),
+    learners=(Lstm(window=3, stride=50, updates=600, jitter=0.2),),
     goals=(Goal("rul", "rmse", "cycles", bar=95.0, ending=True),),
     inner=3,
 )

@@ -70,7 +70,7 @@ HEALTH = Protocol(
     data="nasa_pcoe",
     cells=health_cells,
     split=leave_one_out,
-    learners=(Lstm(window=4, hidden=16, updates=400, jitter=0.1), Gaussian("gp all"), Gaussian("gp charge", _FEW)),
+    learners=(Lstm(window=4, hidden=16, updates=400, jitter=0.1), Gaussian("gp charge", _FEW)),
     goals=(
         Goal("soh, 5 6 7", "mae", "of 2 Ah", bar=0.015, of=BENCHMARK),
         Goal("soh, all", "mae", "of 2 Ah"),

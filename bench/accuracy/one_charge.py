@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 from bench.accuracy.cell import Cell, Floats
 from bench.accuracy.folds import by_cell
 from bench.accuracy.gaussian import Gaussian
-from bench.accuracy.logged import Logged
 from bench.accuracy.lstm import Lstm
 from bench.accuracy.protocol import Goal, Protocol
 from bench.accuracy.ridge import Ridge
@@ -87,7 +86,6 @@ A123 = Protocol(
     split=by_cell(5),
     learners=(
         Gaussian("gp", _FIGURES),
-        Logged(Gaussian("gp log", _FIGURES)),
         Ridge("ridge", _FIGURES),
         Lstm(window=SEQUENCE, hidden=16, updates=300, jitter=0.1),
     ),

@@ -76,7 +76,7 @@ WINDOW = Protocol(
     data="nasa_pcoe, calce_cs2",
     cells=window_cells,
     split=by_cell(4),
-    learners=(Lstm(window=25, stride=8, hidden=32, updates=500, jitter=0.05),),
+    learners=(Lstm(window=25, stride=8, hidden=32, updates=300, jitter=0.05),),
     goals=(
         Goal(
             "soh, NASA",
@@ -86,5 +86,5 @@ WINDOW = Protocol(
         ),
         Goal("soh, CALCE", "mae", "of 1.1 Ah", of=CALCE),
     ),
-    inner=3,
+    inner=2,
 )

@@ -47,7 +47,7 @@ def cells(row: Row) -> tuple[str, ...]:
     digits = _DIGITS[row.measure]
     best = row.best_baseline
     bar = "" if row.bar is None else f"{row.bar:g}"
-    ours = f"{row.error:.{digits}f} ± {row.spread:.{digits}f}"
+    ours = f"{row.error:.{digits}f} ± {row.spread:.{digits}f}" if len(row.runs) > 1 else f"{row.error:.{digits}f}"
     if row.worst_bar is not None:
         bar, ours = f"{bar} (worst {row.worst_bar:g})", f"{ours} (worst {row.worst_group:.{digits}f})"
     baselines = (f"{row.baselines[name].error:.{digits}f}" if name in row.baselines else "-" for name in BASELINES)

@@ -15,7 +15,8 @@ from model.dataset import WindowSet
 from model.losses import label_weights
 from model.training_config import Training
 
-_LENGTHS = 4  # lengths that windows are padded to: more of them save less than the smaller pieces cost
+_LENGTHS = 4  # lengths that windows are padded to
+_WORTH = 1500  # steps of padding that a further piece must save, measured on a CPU: below, its own cost is larger
 
 
 class Piece(NamedTuple):
@@ -87,10 +88,17 @@ def epoch_pieces(
 def _lots(
     positions: NDArray[np.int64], shown: NDArray[np.int64], window: int, at_most: int
 ) -> Iterator[tuple[NDArray[np.int64], int]]:
-    """The positions cut into lots of like length, of at most so many each, with the length they are padded to."""
+    """The positions cut into lots of at most so many each, with the length they are padded to.
+
+    Shorter windows get lots of their own where enough of them are together to save more than a lot costs.
+    """
     unit = -(-window // _LENGTHS)
     padded = np.minimum(-(-shown[positions] // unit) * unit, window)
-    for length in np.unique(padded):
-        alike = positions[padded == length]
-        for start in range(0, len(alike), at_most):
-            yield alike[start : start + at_most], int(length)
+    lengths = np.unique(padded)
+    done = 0
+    for length, longer in zip(lengths, [*lengths[1:], None], strict=True):
+        alike = positions[(padded > done) & (padded <= length)]
+        if longer is None or len(alike) * (longer - length) >= _WORTH:
+            done = length
+            for start in range(0, len(alike), at_most):
+                yield alike[start : start + at_most], int(length)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from model import batches
 from model.augment import masked_channels, shown_steps
 from model.batches import Lots, Piece, epoch_pieces
 from model.dataset import windows_of
@@ -55,6 +56,25 @@ def test_processes_share_the_very_steps_of_one(world: int, accumulate: int) -> N
         )
 
 
+@pytest.fixture
+def cut_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However little a piece saves."""
+    monkeypatch.setattr(batches, "_WORTH", 0)
+
+
+def test_a_step_is_cut_by_length_only_where_that_saves_more_than_it_costs() -> None:
+    config = CONFIG.model_copy(update={"batch": 4000, "epoch_windows": 0})
+    few = epoch_pieces(WINDOWS, ROWS, config, 0)
+    assert [piece.length for piece in few] == [8]
+    many = np.tile(ROWS, 40)
+    pieces = epoch_pieces(WINDOWS, many, config, 0)
+    assert len(pieces) > 1
+    for piece in pieces[:-1]:
+        assert piece.last or len(piece.rows) * (8 - piece.length) >= batches._WORTH
+    assert sum(len(piece.rows) for piece in pieces) == len(many)
+
+
+@pytest.mark.usefixtures("cut_always")
 def test_windows_are_padded_no_further_than_their_length_asks() -> None:
     pieces = epoch_pieces(WINDOWS, ROWS, CONFIG, 0)
     assert {piece.length for piece in pieces} == {2, 4, 6, 8}
@@ -79,6 +99,7 @@ def test_a_gathered_piece_hides_old_steps_and_whole_channels_and_nothing_else() 
         torch.testing.assert_close(lot.windows, whole.masked_fill(hidden, torch.nan), rtol=0, atol=0, equal_nan=True)
 
 
+@pytest.mark.usefixtures("cut_always")
 def test_pieces_add_up_to_the_loss_and_gradient_of_the_whole_padded_step() -> None:
     """Cutting a step by length, and computing the padding once, is exact: not an approximation to be measured."""
     torch.manual_seed(0)

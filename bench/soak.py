@@ -10,12 +10,15 @@ import argparse
 import asyncio
 import json
 import logging
+import os
 import statistics
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -126,6 +129,17 @@ class Site:
         for offset, sent in enumerate(self.load.sent()):
             yield Record(offset, 0, sent.key, sent.value)
 
+    def due(self) -> list[int]:
+        """The record that makes each prediction due: the first of a cycle, one for each cell."""
+        load = self.load
+        first = (
+            frame * PACKS + pack
+            for frame in range(1, load.frames)
+            for pack in range(PACKS)
+            if (frame + pack * FRAMES_A_CYCLE // PACKS) % FRAMES_A_CYCLE == 0
+        )
+        return [offset for offset in first for _ in range(CELLS)]
+
 
 async def soak(minutes: float) -> Soak:
     """Measures the most, then feeds half of it for so long."""
@@ -172,15 +186,22 @@ async def _half(node: KafkaNode, model: Path, most_per_s: float, minutes: float)
 
 @asynccontextmanager
 async def _stage(app: str, node: KafkaNode, model: Path, telemetry: Site) -> AsyncIterator[Stage]:
-    """A stage for the telemetry, and what an undisturbed run makes of it."""
-    oracle = await asyncio.to_thread(clean_run, model, telemetry)
+    """A stage for the telemetry. What an undisturbed run makes of it, a process finds out meanwhile that yields."""
     given = settings(node.bootstrap, app, model, session_timeout_ms=6000, state={"page_interval_s": PAGE_INTERVAL_S})
-    stage = Stage(app, 0, given, telemetry, oracle, once=True)
-    try:
-        await stage.open()
-        yield stage
-    finally:
-        await stage.close()
+    with ProcessPoolExecutor(1, get_context("spawn"), initializer=_yield) as apart:
+        oracle = asyncio.get_running_loop().run_in_executor(apart, clean_run, model, telemetry)
+        stage = Stage(app, 0, given, telemetry, telemetry.due(), oracle, once=True)
+        try:
+            await stage.open()
+            yield stage
+        finally:
+            await stage.close()
+
+
+def _yield() -> None:
+    os.nice(5)
+    torch.set_num_threads(1)
+    configure_logs("error", console=True)
 
 
 async def _look(pod: Pod, stage: Stage, looks: list[Look]) -> None:

@@ -38,7 +38,8 @@ def settings(
                 "partitions": 4,
                 "replication": replication,
             },
-            "model": {"path": str(model)},
+            # Not the precision that each process measures as faster when it starts: the same in all of them.
+            "model": {"path": str(model), "precision": "fp32"},
             "commit": {"interval_ms": 50},
             "state": {"page_interval_s": 0.3},
             "http": {"port": 0},

@@ -100,7 +100,10 @@ async def stage(
     name = request.function.__name__
     schedule = name.partition("_after_")[2].replace("_", " ")
     once, named = "at_least_once" not in name, seed % 2 == 1
-    play = Stage(schedule, seed, where, telemetry, oracle, once=once, named=named)
+    known = asyncio.get_running_loop().create_future()
+    known.set_result(oracle)
+    due = sorted(prediction["source"]["offset"] for prediction in oracle.values())
+    play = Stage(schedule, seed, where, telemetry, due, known, once=once, named=named)
     try:
         await play.open()
         yield play

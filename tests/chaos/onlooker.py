@@ -6,22 +6,22 @@ import contextlib
 import json
 import time
 from bisect import bisect_left
+from collections.abc import Sequence
 
 from stream.kafka.subscribe import subscribe
 from stream.settings import Settings
-from tests.oracle import Oracle
 from tests.service import identities
 
 
 class Onlooker:
     """A subscriber who knows what was fed, and so what he waits for."""
 
-    def __init__(self, settings: Settings, oracle: Oracle) -> None:
+    def __init__(self, settings: Settings, due: Sequence[int]) -> None:
         self.settings = settings
         self.seen = 0
         self.last_s = time.monotonic()
         self.stall_s = 0.0
-        self._due = sorted(prediction["source"]["offset"] for prediction in oracle.values())
+        self._due = due
         self._fed = 0
         self._waits_since_s: float | None = None
         self._identities: set[tuple[str, int, int]] = set()

@@ -7,7 +7,7 @@ import contextlib
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from itertools import islice
 from typing import Protocol
 
@@ -26,6 +26,7 @@ from tests.service import consumed, predictions
 
 BAD = b"bad record"  # what a value begins with that belongs into the dead letters
 IDLE_S = 0.05
+START_S = 240.0  # kernels may have to be compiled, by all pods at once
 SEND_RECORDS = 5000
 FIRST_SHARE = 0.1  # of the telemetry goes ahead, until a pod has started
 LAST_SHARE = 0.15  # of the telemetry is kept back until all faults are over: something is due after them
@@ -44,7 +45,8 @@ class Telemetry(Protocol):
 class Stage:
     """One run of a schedule. Its verbs count the faults; `agrees` ends it, and holds it to the law.
 
-    ``once``: nothing may come twice. ``named``: the group knows a pod by its name, before and after a restart.
+    ``due``: the offset, in the telemetry, of the record that makes each prediction due, in order. ``once``: nothing may
+    come twice. ``named``: the group knows a pod by its name, before and after a restart.
     """
 
     def __init__(
@@ -53,7 +55,8 @@ class Stage:
         seed: int,
         settings: Settings,
         telemetry: Telemetry,
-        oracle: Oracle,
+        due: Sequence[int],
+        oracle: Awaitable[Oracle],
         *,
         once: bool,
         named: bool = False,
@@ -66,7 +69,7 @@ class Stage:
         self.once = once
         self.named = named
         self.chance = random.Random(f"{schedule} {seed}")
-        self.onlooker = Onlooker(settings, oracle)
+        self.onlooker = Onlooker(settings, due)
         self.run: Run | None = None
         self._began_s = time.monotonic()
         self._struck_s = self._began_s
@@ -107,7 +110,7 @@ class Stage:
         background, up to this share. The rest is for the end of the run.
         """
         await self._send(min(int(self.records * FIRST_SHARE), SEND_RECORDS))
-        await self.readable()
+        await self._until(lambda: self.onlooker.outstanding <= 0, START_S)
         self._note(f"feed over {over_s:g} s")
         self._feeding = asyncio.create_task(self._feed(over_s, int(self.records * share)))
 
@@ -198,7 +201,7 @@ class Stage:
             predictions(self.settings), consumed(self.settings, self.settings.topics.dead_letters)
         )
         letters = [record.value for record in refused]
-        agreement = self._with_letters(compare(found, self.oracle), letters)
+        agreement = self._with_letters(compare(found, await self.oracle), letters)
         lawful = not (agreement.missing or agreement.wrong or (self.once and agreement.duplicates))
         in_order = set(codes) <= {0, -signal.SIGTERM}  # the latter so early that nothing was begun
         self.run = self._run(agreement, len(letters), passed=lawful and in_order, recovery_s=recovery_s)
@@ -232,12 +235,12 @@ class Stage:
         await (await self._sink.send([Message(topic, each.key, each.value, each.headers) for each in records]))
         self.onlooker.fed(self.sent)
 
-    async def _until(self, true: Callable[[], bool]) -> None:
-        """Waits, at most a minute from the last fault."""
+    async def _until(self, true: Callable[[], bool], patience_s: float = RECOVERY_S) -> None:
+        """Waits, so long from the last fault at most."""
         asked_s = time.monotonic()
         while not true():
             self._raise_failures()
-            assert time.monotonic() < max(asked_s, self._struck_s) + RECOVERY_S, (
+            assert time.monotonic() < max(asked_s, self._struck_s) + patience_s, (
                 f"too late: {self.onlooker.seen} readable, {self.onlooker.outstanding} outstanding"
             )
             await asyncio.sleep(IDLE_S)

@@ -198,7 +198,9 @@ class Cells:
             if not self.packs.has_room(1, now_ms):
                 return self._full(frame)
             pack = pack or self.packs.begin(frame.pack_id, offset, 0)
-            slot = self.packs.begin_cell(pack, frame.cell)
+            slot = self.packs.begin_cell(pack, frame.cell, offset)
+        elif restoring and offset < self.packs.born_at[slot]:
+            return KNOWN
         assert pack is not None
         self.packs.touch(pack, offset, now_ms)
         return slot

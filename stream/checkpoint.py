@@ -74,8 +74,10 @@ class Checkpoint:
         return encode(Mark(self.lineage, self.cells.state.layout, first, arrived_ms))
 
     def _head(self, pack: Pack) -> bytes:
-        numbers = None if pack.slot_of_cell is None else list(pack.slot_of_cell)
-        return encode(Head(self.lineage, pack.life, pack.seen_ms, pack.first_step, pack.cells, numbers))
+        numbers = born_at = None
+        if pack.slot_of_cell is not None:
+            numbers, born_at = list(pack.slot_of_cell), self.cells.packs.born_at[pack.slots()].tolist()
+        return encode(Head(self.lineage, pack.life, pack.seen_ms, pack.first_step, pack.cells, numbers, born_at))
 
     def _farewell(self, pack: Pack) -> Iterator[Written]:
         """Takes the pages of a pack away that is gone, but for the number of its last step."""

@@ -71,6 +71,7 @@ class Packs:
         self.used = 0
         self.changes = Changes()
         self.saved_step = np.zeros(0, np.int64)  # of each slot: its steps that pages hold
+        self.born_at = np.zeros(0, np.int64)  # of each slot: the offset of the record that its cell came with
         self._free: dict[int, list[int]] = {}
         self._index: list[Pack | None] = []
         self._free_index: list[int] = []
@@ -97,13 +98,13 @@ class Packs:
         self.by_id[pack_id] = pack
         self.changes.begun[pack] = None
         if cells:
-            pack.first_slot = self._take(pack, range(cells))
+            pack.first_slot = self._take(pack, range(cells), life)
         return pack
 
-    def begin_cell(self, pack: Pack, cell: int) -> int:
+    def begin_cell(self, pack: Pack, cell: int, offset: int) -> int:
         """The slot of a cell that reports by itself for the first time."""
         assert pack.slot_of_cell is not None
-        slot = pack.slot_of_cell[cell] = self._take(pack, range(cell, cell + 1))
+        slot = pack.slot_of_cell[cell] = self._take(pack, range(cell, cell + 1), offset)
         self.changes.begun[pack] = None
         return slot
 
@@ -160,7 +161,7 @@ class Packs:
         self._expiry_ms = min((pack.seen_ms for pack in self.by_id.values()), default=now_ms) + self.ttl_ms
         self._sweep_ms = now_ms + self.ttl_ms // SWEEPS
 
-    def _take(self, pack: Pack, cells: Sequence[int]) -> int:
+    def _take(self, pack: Pack, cells: Sequence[int], offset: int) -> int:
         """A run of slots with cells that have seen nothing, one that a pack of this size left where there is one."""
         left = self._free.get(len(cells))
         first = left.pop() if left else self.state.slots
@@ -169,9 +170,11 @@ class Packs:
         self.state.begin(slice(first, end), pack.first_step)
         if end > len(self._pack_of_slot):
             self.saved_step = grown(self.saved_step, end)
+            self.born_at = grown(self.born_at, end)
             self._pack_of_slot = grown(self._pack_of_slot, end)
             self._cell_of_slot = grown(self._cell_of_slot, end)
         self.saved_step[first:end] = pack.first_step
+        self.born_at[first:end] = offset
         self._pack_of_slot[first:end] = pack.index
         self._cell_of_slot[first:end] = cells
         self.used += len(cells)

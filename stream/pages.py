@@ -31,7 +31,9 @@ class Mark(msgspec.Struct, frozen=True, array_like=True, tag="mark", gc=False):
 
 
 class Head(msgspec.Struct, frozen=True, array_like=True, tag="head", gc=False):
-    """A pack's cells: how many a frame has, or the numbers of those that report by themselves, in order of coming."""
+    """A pack's cells: how many a frame has, or the numbers of those that report by themselves, in order of coming, and
+    the offsets of the records that they came with.
+    """
 
     lineage: int
     life: int
@@ -39,6 +41,7 @@ class Head(msgspec.Struct, frozen=True, array_like=True, tag="head", gc=False):
     first_step: int
     cells: int
     numbers: list[int] | None
+    born_at: list[int] | None
 
 
 class Gone(msgspec.Struct, frozen=True, array_like=True, tag="gone", gc=False):

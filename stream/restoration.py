@@ -104,8 +104,9 @@ class Restoration:
             case Head():
                 pack = self._pack(pack_id, page)
                 if pack is not None:
-                    for number in page.numbers or ():
-                        self._slot(pack, number)
+                    for number, born_at in zip(page.numbers or (), page.born_at or (), strict=True):
+                        slot = self._slot(pack, number)
+                        self.cells.packs.born_at[slot] = born_at
                     self._numbers[pack] = page.numbers or []
             case Arrays():
                 pack = self._pack(pack_id, page)
@@ -148,4 +149,4 @@ class Restoration:
     def _slot(self, pack: Pack, number: int) -> int:
         assert pack.slot_of_cell is not None
         slot = pack.slot_of_cell.get(number)
-        return self.cells.packs.begin_cell(pack, number) if slot is None else slot
+        return self.cells.packs.begin_cell(pack, number, pack.life) if slot is None else slot

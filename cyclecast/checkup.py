@@ -164,9 +164,11 @@ async def check_broker(settings: Settings) -> list[Check]:
         return [Check("broker", "fail", f"{bootstrap} refuses: {error!r}", do)]
     checks = [Check("broker", "ok", bootstrap)]
     topics = settings.topics
+    names = [topics.telemetry, topics.predictions, topics.dead_letters]
+    # Only a service on a broker with transactions makes it.
+    names += [name for name in allowed.partitions if name not in names]
     checks += [
-        _topic(name, allowed.partitions.get(name), allowed.read.get(name), allowed.write.get(name))
-        for name in (topics.telemetry, topics.predictions, topics.dead_letters)
+        _topic(name, allowed.partitions.get(name), allowed.read.get(name), allowed.write.get(name)) for name in names
     ]
     if allowed.group is not None:
         do = f"let this user READ the group {settings.kafka.group}, or set kafka.group to one that it may"

@@ -10,8 +10,9 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -67,8 +68,7 @@ FAULTS: dict[str, Callable[[Recording, int], Recording]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """Windows of so many cells, how many of them are called strange, and the SOH's error on those that pass or not."""
 
     what: str
@@ -79,8 +79,8 @@ class Row:
     mae_flagged: float
 
     def __str__(self) -> str:
-        errors = (f"{100 * mae:.1f}" if np.isfinite(mae) else "-" for mae in (self.mae_passed, self.mae_flagged))
-        return f"| {self.what} | {self.cells} | {self.windows} | {100 * self.flagged:.1f} | {' | '.join(errors)} |"
+        shares = (f"{100 * share:.1f}" if np.isfinite(share) else "-" for share in self[3:])
+        return f"| {self.what} | {self.cells} | {self.windows} | {' | '.join(shares)} |"
 
 
 def rows(artifact: Artifact, own: list[Recording], foreign: Iterable[tuple[str, list[Recording]]]) -> Iterator[Row]:

@@ -20,12 +20,12 @@ async def test_committed_output_equals_clean_run_after_stalls_and_cuts_of_the_ne
             there, back = WAYS[way]
             with stage.fault(f"stall {way}"):
                 network.stall(there=there, back=back)
-                await stage.pause(1, 7)  # the session ends after 3 s
+                await stage.pause(1, 6)  # the session ends after 3 s
                 network.flow()
             await stage.progress()
         with stage.fault("stall both ways, then cut"):
             network.stall(there=True, back=True)
-            await stage.pause(0, 5)
+            await stage.pause(0, 4)
             network.cut()
             network.flow()
         await stage.progress()

@@ -27,14 +27,25 @@ class Counted:
         self.predictor = predictor
         self.given = self.computed = self.calls = 0
 
+    @property
+    def model_id(self) -> str:
+        """The predictor's."""
+        return self.predictor.model_id
+
     def predict(self, windows: NDArray[np.float32], n: int) -> NDArray[np.float32]:
         """What the predictor says."""
-        buckets = self.predictor.buckets
-        rest = n % buckets[-1]
         self.calls += 1
         self.given += n
-        self.computed += n - rest + (next(size for size in buckets if size >= rest) if rest else 0)
+        self.computed += self.padded(n)
         return self.predictor.predict(windows, n)
+
+    def pinned(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """As the predictor has it."""
+        return self.predictor.pinned(windows)
+
+    def padded(self, n: int) -> int:
+        """As the predictor does it."""
+        return self.predictor.padded(n)
 
     def strange(self, windows: NDArray[np.float32], n: int) -> NDArray[np.bool_]:
         """What the predictor says."""

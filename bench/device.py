@@ -30,7 +30,7 @@ def device_rows(artifact: Artifact, device: str, count: int, side: int) -> Itera
     """The network alone on what lies on the device already; windows on the host to quantiles on the host."""
     predictor = Predictor(artifact, device)
     predictor.warm(count)
-    windows = sample_windows(artifact, count)
+    windows = predictor.pinned(sample_windows(artifact, count))
     network, length = artifact.forecaster.network, artifact.manifest.window
     dtype = torch.float16 if predictor.precision == "fp16" else torch.float32
     bound = unfused_bound(network, length, device, dtype, side)

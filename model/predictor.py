@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import math
 import time
+from bisect import bisect_left
+from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -13,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from model.artifact import Artifact
+from model.buckets import Buckets
+from model.cuda import CudaGraphs
 from model.network import Forecaster
 
 Precision = Literal["fp32", "fp16", "bf16"]
@@ -20,7 +24,7 @@ _WEIGHTS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.f
 
 # One CPU thread is fastest at 16 to 64 windows: more no longer fit its caches. A GPU wants thousands.
 CPU_BUCKETS = (1, 8, 16, 32, 64)
-CUDA_BUCKETS = (1, 16, 64, 256, 1024, 4096)
+CUDA_BUCKETS = (1, 16, 64, 256, 1024, 2048, 4096)
 _TRIALS = 3
 # bf16 keeps three digits, and two runs that choose differently do not agree: worth it only where a matrix unit makes it
 # several times faster. Plain AVX-512 bf16 gains 1.6 to 2.2 here, too close to any line to come out the same twice.
@@ -53,35 +57,59 @@ class Predictor:
         self.precision: Precision = precision
         self._forecaster = self._cast(precision)
         manifest = artifact.manifest
-        self.buckets = CUDA_BUCKETS if self.on_cuda else CPU_BUCKETS
+        self.buckets = Buckets(CUDA_BUCKETS if self.on_cuda else CPU_BUCKETS)
+        self._graphs: CudaGraphs | None = None
+        self._inputs = (manifest.window, len(manifest.channels))
         self._outputs = (len(manifest.targets), len(manifest.quantiles))
-        # Staging for padded chunks: reused, and pinned where it feeds a GPU.
-        shape = (self.buckets[-1], manifest.window, len(manifest.channels))
-        self._staging = torch.full(shape, math.nan, pin_memory=self.on_cuda)
+        # For padded chunks on a CPU, used again and again; a GPU has its own.
+        self._staging = torch.full((CPU_BUCKETS[-1], *self._inputs), math.nan)
 
-    def warm(self, max_windows: int = 1) -> None:
-        """Runs every bucket that up to ``max_windows`` windows can meet; measures which precision suits a CPU."""
+    def warm(self, max_windows: int | None = None) -> None:
+        """Runs the buckets (those that up to ``max_windows`` windows can use) and measures which serve how many best.
+
+        Before that, measures which precision suits a CPU.
+        """
         if self._measure:
-            half = self._cast("bf16")
-            if self._seconds(half) * _BF16_GAIN < self._seconds(self._forecaster):
-                self.precision, self._forecaster = "bf16", half
+            bf16 = self._cast("bf16")
+            largest = self.buckets.largest
+            if self._seconds(bf16, largest) * _BF16_GAIN < self._seconds(self._forecaster, largest):
+                self.precision, self._forecaster = "bf16", bf16
             self._measure = False
-        for bucket in self.buckets:
-            self._run(self._forecaster, self._staging[:bucket])
-            if bucket >= max_windows:
-                break
+        sizes = self.buckets.sizes
+        used = sizes if max_windows is None else sizes[: bisect_left(sizes, max_windows) + 1]
+        if self.on_cuda:
+            half = self.precision == "fp16"
+            graphs = CudaGraphs(self._forecaster, used, self._inputs, self._outputs, self.device, autocast=half)
+            windows = self.pinned(np.full((used[-1], *self._inputs), np.nan, np.float32))
+            seconds = [_best_seconds(partial(graphs.run, windows, size, [size])) for size in used]
+            self._graphs = graphs
+        else:
+            seconds = [self._seconds(self._forecaster, size) for size in used]
+        self.buckets = Buckets(used, seconds)
 
     def predict(self, windows: NDArray[np.float32], n: int) -> NDArray[np.float32]:
         """Quantiles float32 [n, T, Q], natural units, of the first ``n`` windows (float32 [>= n, L, C])."""
+        if self.on_cuda and self._graphs is None:
+            self.warm()
+        if self._graphs is not None:
+            return self._graphs.run(windows, n, self.buckets.chunks(n))
         result = np.empty((n, *self._outputs), np.float32)
-        largest = self.buckets[-1]
-        for start in range(0, n, largest):
-            count = min(largest, n - start)
-            bucket = next(size for size in self.buckets if size >= count)
+        start = 0
+        for bucket in self.buckets.chunks(n):
+            count = min(bucket, n - start)
             # What lies beyond `count` in the staging is left over from earlier calls: computed, and ignored.
             self._staging[:count].copy_(torch.from_numpy(windows[start : start + count]))
             result[start : start + count] = self._run(self._forecaster, self._staging[:bucket])[:count]
+            start += count
         return result
+
+    def pinned(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The array in memory from which `predict` is fed fastest: on a GPU a copy that it can read by itself."""
+        return torch.from_numpy(windows).pin_memory().numpy() if self.on_cuda else windows
+
+    def padded(self, n: int) -> int:
+        """Windows that are computed for ``n``."""
+        return self.buckets.padded(n)
 
     def strange(self, windows: NDArray[np.float32], n: int) -> NDArray[np.bool_]:
         """Which of the first ``n`` windows (float32 [>= n, L, C]) are out of distribution: bool [n].
@@ -96,10 +124,12 @@ class Predictor:
                     found[start : start + len(chunk)] = (self._novelty(chunk) > 1).numpy()
         return found
 
+    @torch.inference_mode()
     def _run(self, forecaster: Forecaster, windows: torch.Tensor) -> NDArray[np.float32]:
-        autocast = torch.autocast("cuda", torch.float16) if self.precision == "fp16" else contextlib.nullcontext()
-        with torch.inference_mode(), autocast:
-            quantiles: NDArray[np.float32] = forecaster(windows.to(self.device, non_blocking=True)).cpu().numpy()
+        # Asking is what tells OpenMP in a thread of its own how many threads torch was set to: an LSTM that came first
+        # would take all there are, and wait for each at every step.
+        torch.get_num_threads()
+        quantiles: NDArray[np.float32] = forecaster(windows).numpy()
         return quantiles
 
     def _cast(self, precision: Precision) -> Forecaster:
@@ -109,12 +139,17 @@ class Predictor:
         forecaster.network.lstm.flatten_parameters()
         return forecaster
 
-    def _seconds(self, forecaster: Forecaster) -> float:
-        """The best time of a few runs of the largest bucket; the first, which pays for start-up, is not counted."""
-        best = math.inf
-        for trial in range(_TRIALS + 1):
-            start = time.perf_counter()
-            self._run(forecaster, self._staging)
-            if trial:
-                best = min(best, time.perf_counter() - start)
-        return best
+    def _seconds(self, forecaster: Forecaster, bucket: int) -> float:
+        # Of this thread, for what else the machine does must not decide between shapes that are close.
+        return _best_seconds(partial(self._run, forecaster, self._staging[:bucket]), time.thread_time)
+
+
+def _best_seconds(run: Callable[[], object], clock_s: Callable[[], float] = time.perf_counter) -> float:
+    """The best time of a few runs; the first, which pays for start-up, is not counted."""
+    best = math.inf
+    for trial in range(_TRIALS + 1):
+        start = clock_s()
+        run()
+        if trial:
+            best = min(best, clock_s() - start)
+    return best

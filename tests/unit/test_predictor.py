@@ -69,3 +69,29 @@ def test_fp16_is_refused_on_a_cpu() -> None:
 def test_steps_and_schema_do_not_load_torch() -> None:
     code = "import sys, model.schema, model.steps, model.recording, model.truth; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_thread_of_its_own_takes_no_more_threads_than_torch_was_set_to() -> None:
+    code = """
+import threading, time, torch
+torch.set_num_threads(1)
+from model.predictor import Predictor
+from tests.small_model import random_windows, small_artifact
+
+artifact = small_artifact()
+predictor = Predictor(artifact, "cpu", "fp32")
+windows = random_windows(artifact.manifest, 8)
+
+def others_s():
+    began_s, own_s = time.process_time(), time.thread_time()
+    for _ in range(200):
+        predictor.predict(windows, 8)
+    spent.append((time.process_time() - began_s) - (time.thread_time() - own_s))
+
+spent = []
+thread = threading.Thread(target=others_s)
+thread.start()
+thread.join()
+raise SystemExit(spent[0] > 0.02)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -21,7 +21,10 @@ _DRAIN_S = 60.0
 
 
 class Workers:
-    """``count`` processes of ``cyclecast stream``. One that fails ends the rest; a signal ends all, cleanly."""
+    """``count`` processes of ``cyclecast stream``. One that fails ends the rest; a signal ends all, cleanly.
+
+    SIGHUP, which asks for the newest model, is passed on.
+    """
 
     def __init__(self, settings: Settings, count: int, arguments: Sequence[str]) -> None:
         self.settings = settings
@@ -33,8 +36,11 @@ class Workers:
     def run(self) -> int:
         """Returns when all have ended: 0, or 1 where one failed, or 130 after Ctrl-C."""
         before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+        # Inherited: a worker that is still starting is not ended by it, and loads the newest model anyway.
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
         try:
             self._processes = [self._start(index) for index in range(self.count)]
+            signal.signal(signal.SIGHUP, lambda number, _frame: self._send(number))
             failed = self._watch()
         finally:
             self._end()

@@ -16,12 +16,14 @@ from stream.delivery import Outlet
 from stream.pipeline import Pipeline
 from stream.publisher import Publisher
 from stream.runner import Model, ModelRunner
-from stream.seams import Changelog, Source
+from stream.seams import Changelog, Sink, Source
 from stream.settings import Settings
+from stream.shadow import Shadow
 from stream.telemetry import Telemetry
 
 # One batch fills while one is with the model and one is being published.
 BATCHES = 3
+SPARE = 2  # for a shadow model: one on its way while one is being published
 
 
 def assemble(
@@ -39,20 +41,21 @@ def assemble(
     """A pipeline that is ready to run; nothing is started. ``on_model_turn`` is called from the model's thread."""
     codec = Codec(settings.limits.max_record_bytes)
     channels = len(manifest.channels)
-    capacity = max(settings.batch.max_windows, 2)
-    batches = [Batch(WindowBatch.empty(capacity, manifest.window, channels)) for _ in range(BATCHES)]
+    # The kernels stop when fewer than two places are left: so a batch is full at its size, and not one short of it.
+    capacity = settings.batch.max_windows + 1
+    windows = [WindowBatch.empty(capacity, manifest.window, channels) for _ in range(BATCHES)]
+    batches = [Batch(each._replace(windows=model.pinned(each.windows))) for each in windows]
     return Pipeline(
         source,
         outlet,
         codec=codec,
         steps=manifest.steps,
         batcher=Batcher(batches, settings.batch.deadline_ms / 1000),
-        runner=ModelRunner(model, on_model_turn),
+        runner=ModelRunner(model, on_model_turn, clock),
         publisher=Publisher(
             codec,
             predictions_topic=settings.topics.predictions,
             dead_letters_topic=settings.topics.dead_letters,
-            model_id=manifest.model_id,
             targets=manifest.targets,
             eol_soh=manifest.eol_soh,
             min_steps=manifest.steps.min_steps,
@@ -62,6 +65,31 @@ def assemble(
         limits=settings.limits,
         state=settings.state,
         changelog=changelog,
+    )
+
+
+def shadow_of(
+    pipeline: Pipeline, first: Manifest, manifest: Manifest, model: Model, sink: Sink, settings: Settings
+) -> Shadow:
+    """A shadow of the pipeline's ``first`` model: ``model``, whose ``manifest`` asks for the same windows."""
+    capacity = settings.batch.max_windows + 1
+    spare = [Batch(WindowBatch.empty(capacity, manifest.window, len(manifest.channels))) for _ in range(SPARE)]
+    publisher = Publisher(
+        pipeline.codec,
+        predictions_topic=settings.topics.shadow_predictions,
+        dead_letters_topic=settings.topics.dead_letters,
+        targets=manifest.targets,
+        eol_soh=manifest.eol_soh,
+        min_steps=manifest.steps.min_steps,
+    )
+    return Shadow(
+        first,
+        manifest,
+        runner=ModelRunner(model, lambda: None, pipeline.clock),
+        publisher=publisher,
+        sink=sink,
+        spare=spare,
+        telemetry=pipeline.telemetry,
     )
 
 

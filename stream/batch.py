@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,20 @@ class Batch:
     def full(self) -> bool:
         """Whether a sample might find no room: it makes up to two windows due."""
         return self.windows.capacity - self.filled < 2
+
+    def share(self, among: int) -> WindowBatch:
+        """The slots as far as one of ``among`` partitions may fill them before it is another's turn."""
+        capacity = self.windows.capacity
+        stop = self.filled + max(capacity // max(among, 1), 2)
+        return self.windows if stop >= capacity else WindowBatch._make(column[:stop] for column in self.windows)
+
+    def copy(self, other: Batch) -> None:
+        """Becomes what the other batch of the same shape is."""
+        columns: Iterable[tuple[NDArray[Any], NDArray[Any]]] = zip(self.windows, other.windows, strict=True)
+        for mine, given in columns:
+            mine[: other.filled] = given[: other.filled]
+        self.filled, self.opened_s = other.filled, other.opened_s
+        self.segments[:] = other.segments
 
     def clear(self) -> None:
         """Ready to be filled again."""

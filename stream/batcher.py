@@ -6,6 +6,9 @@ from collections import deque
 from enum import StrEnum
 
 from stream.batch import Batch, Segment
+from stream.cost import Cost
+
+SLACK_S = 0.001  # from a batch's dispatch to its thread and back
 
 
 class Why(StrEnum):
@@ -25,6 +28,7 @@ class Batcher:
 
     def __init__(self, batches: list[Batch], deadline_s: float) -> None:
         self.deadline_s = deadline_s
+        self.cost = Cost()
         self._free = deque(batches)
         self._open: Batch | None = None
         self._running = 0
@@ -34,11 +38,6 @@ class Batcher:
         if self._open is None and self._free:
             self._open = self._free.popleft()
         return None if self._open is None or self._open.full else self._open
-
-    @property
-    def waiting(self) -> int:
-        """Windows in the open batch."""
-        return 0 if self._open is None else self._open.filled
 
     def add(self, segment: Segment, now_s: float) -> None:
         """Notes whose windows were just written into the open batch."""
@@ -63,7 +62,21 @@ class Batcher:
             return Why.DRAIN
         if not self._running:
             return Why.IDLE
-        return Why.DEADLINE if now_s - batch.opened_s >= self.deadline_s else None
+        closes_s = self.closes_s()
+        return Why.DEADLINE if closes_s is not None and now_s >= closes_s else None
+
+    def closes_s(self) -> float | None:
+        """When the open batch has to go for its oldest window to be back by the deadline; none where it just waits.
+
+        More than one batch never waits behind the one that runs, and a deadline that not even one window can meet
+        closes nothing: either would only make batches smaller than they could be.
+        """
+        batch = self._open
+        if batch is None or not batch.filled or self._running != 1:
+            return None
+        if self.cost.seconds(1) + SLACK_S >= self.deadline_s:
+            return None
+        return batch.opened_s + max(self.deadline_s - self.cost.seconds(batch.filled) - SLACK_S, 0.0)
 
     def take(self) -> Batch:
         """The open batch, to be given to the model."""
@@ -73,9 +86,10 @@ class Batcher:
         self._running += 1
         return batch
 
-    def predicted(self) -> None:
-        """A batch came back from the model: the device may be idle now."""
+    def predicted(self, windows: int, seconds: float) -> None:
+        """A batch came back from the model, which took so long for so many: the device may be idle now."""
         self._running -= 1
+        self.cost.observe(windows, seconds)
 
     def give_back(self, batch: Batch) -> None:
         """A batch whose results were taken over."""

@@ -19,12 +19,12 @@ class MemorySource:
         self.poll_records = poll_records
         self.committed: dict[Partition, int] = {}
 
-    async def poll(self, holder: Holder) -> AsyncIterator[Polled | None]:  # noqa: ARG002 - partitions never go
+    async def poll(self, holder: Holder) -> AsyncIterator[Polled | None]:
         """Yields until every iterable is exhausted."""
         live = {partition: iter(records) for partition, records in self.partitions.items()}
         while live:
-            for partition, records in list(live.items()):
-                polled = list(islice(records, self.poll_records))
+            for partition in await holder.free(live):
+                polled = list(islice(live[partition], self.poll_records))
                 if polled:
                     yield Polled(partition, polled)
                 else:

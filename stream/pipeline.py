@@ -19,6 +19,7 @@ from stream.checkpoint import Checkpoint
 from stream.clock import Clock
 from stream.codec import Codec
 from stream.delivery import Outlet
+from stream.lanes import Lanes
 from stream.offsets import Offsets, Ticket
 from stream.publisher import Publisher
 from stream.refusal import Refusal
@@ -26,6 +27,7 @@ from stream.restoration import Restoration
 from stream.runner import ModelRunner
 from stream.seams import Changelog, Message, Partition, Polled, Source
 from stream.settings import LimitSettings, StateSettings
+from stream.shadow import Shadow
 from stream.telemetry import Telemetry
 
 log = structlog.get_logger()
@@ -65,6 +67,8 @@ class Pipeline:
         self.offsets = Offsets()
         self.cells: dict[Partition, Cells] = {}
         self.checkpoints: dict[Partition, Checkpoint] = {}
+        self.lanes = Lanes(self._feed)
+        self.shadow: Shadow | None = None
         self._moved = asyncio.Event()
         self._in_order = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
@@ -76,8 +80,10 @@ class Pipeline:
             async with asyncio.TaskGroup() as tasks:
                 background = [tasks.create_task(self._predicted()), tasks.create_task(self.outlet.run())]
                 async for polled in self.source.poll(self):
-                    if polled is not None:
+                    if polled is not None and polled.replayed:
                         await self._feed(polled)
+                    elif polled is not None:
+                        await self.lanes.hand(polled, tasks)
                     self._fire()
                 await self._settled()
                 for task in background:
@@ -103,6 +109,8 @@ class Pipeline:
             refused += refused_later
             await self._fold(partition, cells, admitted, ticket, emit=not replayed)
 
+        if self.cells.get(partition) is not cells:
+            return  # discarded meanwhile: what stands there now is not these records' state
         cells.next_offset = end
         faults.reach("replayed" if replayed else "fed")
         if not replayed:
@@ -117,25 +125,29 @@ class Pipeline:
         """Admitted frames to cell state, and the windows that they make due to the open batch."""
         cursor = new_cursor()
         while cursor[0] < admitted.block.frames:
-            batch = await self._room()
-            start = batch.filled
-            stop = cells.update(admitted, cursor, batch.windows, start, emit=emit)
-            ticket.add(stop - start)
-            owners = cells.packs.owners(batch.windows.slot[start:stop])
-            segment = Segment(partition, owners, ticket, admitted.offset, start, stop)
-            self.batcher.add(segment, self.clock.monotonic_s())
+            async with self.lanes.turn:
+                batch = await self._room()
+                start = batch.filled
+                stop = cells.update(admitted, cursor, batch.share(self.lanes.busy), start, emit=emit)
+                ticket.add(stop - start)
+                owners = cells.packs.owners(batch.windows.slot[start:stop])
+                segment = Segment(partition, owners, ticket, admitted.offset, start, stop)
+                self.batcher.add(segment, self.clock.monotonic_s())
 
     async def _predicted(self) -> None:
         """Takes batches back from the model, in order, and adds their predictions to the tickets that wait for them."""
         while True:
-            batch, quantiles, error, seconds = await self.runner.results.get()
+            predicted = await self.runner.results.get()
+            batch, quantiles, error = predicted.batch, predicted.quantiles, predicted.error
             faults.reach("predicted")
-            self.batcher.predicted()
-            self.telemetry.predict_seconds.observe(seconds)
+            self.batcher.predicted(predicted.padded, predicted.seconds)
+            self.telemetry.batch_done(batch.filled, predicted.padded, predicted.waited_s, predicted.seconds)
             self._fire()
             if error is not None or quantiles is None:
                 raise RuntimeError("the model failed on a batch of windows") from error
-            messages = self.publisher.predictions(batch, quantiles)
+            if self.shadow is not None:
+                self.shadow.offer(batch, quantiles, busy=self.batcher.room() is None)
+            messages = self.publisher.predictions(batch, quantiles, predicted.model_id)
             for segment in batch.segments:
                 segment.ticket.done(messages[segment.start : segment.stop], segment.stop - segment.start)
             self.batcher.give_back(batch)
@@ -164,11 +176,9 @@ class Pipeline:
         if (why := self.batcher.due(now_s, draining=draining)) is not None:
             batch = self.batcher.take()
             self.telemetry.batch_dispatch.labels(why.value).inc()
-            self.telemetry.batch_windows.observe(batch.filled)
-            self.telemetry.queue_wait_seconds.observe(now_s - batch.opened_s)
             self.runner.submit(batch)
-        elif self._timer is None and self.batcher.waiting:
-            self._timer = asyncio.get_running_loop().call_later(self.batcher.deadline_s, self._on_deadline)
+        elif self._timer is None and (closes_s := self.batcher.closes_s()) is not None:
+            self._timer = asyncio.get_running_loop().call_later(closes_s - now_s, self._on_deadline)
 
     def _on_deadline(self) -> None:
         self._timer = None
@@ -176,6 +186,7 @@ class Pipeline:
 
     async def _settled(self, partitions: Collection[Partition] | None = None) -> None:
         """Waits until all results (of the partitions, if named) are published and committed."""
+        await self.lanes.settled(partitions)
         while self.offsets.busy(partitions):
             self._fire(draining=True)
             self._moved.clear()
@@ -187,6 +198,10 @@ class Pipeline:
         """The next offset that the partition's state waits for; none where there is no state."""
         cells = self.cells.get(partition)
         return None if cells is None else cells.next_offset
+
+    async def free(self, partitions: Collection[Partition], within_s: float | None = None) -> Collection[Partition]:
+        """Waits until one of the partitions can be handed more records, or until the time is over; those that can."""
+        return await self.lanes.free(partitions, within_s)
 
     async def acquire(self, partition: Partition) -> None:
         """From now on only this process publishes for the partition."""
@@ -221,12 +236,16 @@ class Pipeline:
         """Publishes and commits what is on its way; the state stays, in case the partition comes back."""
         try:
             await self._settled(partitions)
+        except BaseException:
+            self.discard(partitions)  # it stands where nothing is committed
+            raise
         finally:
             self.offsets.forget(partitions)
             await self.outlet.close(partitions)
 
     def discard(self, partitions: Collection[Partition]) -> None:
         """Drops the partitions' state and the results that are still on their way."""
+        self.lanes.drop(partitions)
         for partition in partitions:
             self.cells.pop(partition, None)
             self.checkpoints.pop(partition, None)

@@ -31,7 +31,6 @@ class Publisher:
         *,
         predictions_topic: str,
         dead_letters_topic: str,
-        model_id: str,
         targets: tuple[Target, ...],
         eol_soh: float,
         min_steps: int,
@@ -39,12 +38,11 @@ class Publisher:
         self.codec = codec
         self.predictions_topic = predictions_topic
         self.dead_letters_topic = dead_letters_topic
-        self.model_id = model_id
         self.targets = targets
         self.eol_soh = eol_soh
         self.min_steps = min_steps
 
-    def predictions(self, batch: Batch, quantiles: NDArray[np.float32]) -> list[Message]:
+    def predictions(self, batch: Batch, quantiles: NDArray[np.float32], model_id: str) -> list[Message]:
         """One message a window of the batch, in order. quantiles: float32 [filled, targets, 3], natural units."""
         windows = batch.windows
         finite = np.logical_and.reduce(np.isfinite(quantiles), axis=(1, 2)).tolist()
@@ -60,7 +58,7 @@ class Publisher:
                 elif not finite[row]:
                     flags.append("degraded")
                     answer = None
-                prediction = self._prediction(batch, segment, row, flags, answer)
+                prediction = self._prediction(batch, segment, row, flags, answer, model_id)
                 key = f"{prediction.pack_id}/{prediction.cell}".encode()
                 messages.append(Message(self.predictions_topic, key, self.codec.encode(prediction)))
         return messages
@@ -87,7 +85,13 @@ class Publisher:
         ]
 
     def _prediction(
-        self, batch: Batch, segment: Segment, row: int, flags: list[str], answer: list[list[float]] | None
+        self,
+        batch: Batch,
+        segment: Segment,
+        row: int,
+        flags: list[str],
+        answer: list[list[float]] | None,
+        model_id: str,
     ) -> Prediction:
         windows = batch.windows
         pack_id, cell = segment.owners[row - segment.start]
@@ -116,6 +120,6 @@ class Publisher:
             horizons=horizons or None,
             rul_cycles=rul,
             flags=flags,
-            model=self.model_id,
+            model=model_id,
             source=Origin(*segment.partition, int(segment.offset[windows.frame[row]])),
         )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
-import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from model.block import OUT_OF_DISTRIBUTION
 from stream.batch import Batch
+from stream.clock import Clock
 
 TURN_S = 1.0  # how often an idle model thread shows that it lives
 
@@ -21,20 +22,44 @@ TURN_S = 1.0  # how often an idle model thread shows that it lives
 class Model(Protocol):
     """What the stream needs of a predictor."""
 
+    @property
+    def model_id(self) -> str:
+        """What a prediction names as its model."""
+
     def predict(self, windows: NDArray[np.float32], n: int) -> NDArray[np.float32]:
         """Quantiles float32 [n, targets, 3] of the first ``n`` windows (float32 [>= n, L, C])."""
+
+    def pinned(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The array, or a copy of it, in memory from which `predict` is fed fastest."""
+
+    def padded(self, n: int) -> int:
+        """Windows that are computed for ``n``: shapes are few, and the rest of a shape is padding."""
 
     def strange(self, windows: NDArray[np.float32], n: int) -> NDArray[np.bool_]:
         """Which of the first ``n`` windows are out of distribution: bool [n]."""
 
 
 class Predicted(NamedTuple):
-    """A batch with its quantiles, float32 [filled, targets, 3], or the error that the model raised."""
+    """A batch with its quantiles, float32 [filled, targets, 3], or the error that the model raised.
+
+    ``model_id`` is who answered; ``padded`` windows were computed in ``seconds``, ``waited_s`` after the first came in.
+    """
 
     batch: Batch
     quantiles: NDArray[np.float32] | None
     error: Exception | None
+    model_id: str
+    padded: int
+    waited_s: float
     seconds: float
+
+
+class _Swap(NamedTuple):
+    """A model that answers from here on; ``restored`` is told why, should the one before it have to answer again."""
+
+    model: Model
+    swapped: asyncio.Future[None]
+    restored: Callable[[Exception], None]
 
 
 class ModelRunner:
@@ -43,12 +68,14 @@ class ModelRunner:
     ``on_turn`` is called from that thread, at least every second while it is not predicting.
     """
 
-    def __init__(self, model: Model, on_turn: Callable[[], None]) -> None:
+    def __init__(self, model: Model, on_turn: Callable[[], None], clock: Clock) -> None:
         self.model = model
         self.on_turn = on_turn
+        self.clock = clock
         self.results: asyncio.Queue[Predicted] = asyncio.Queue()
-        self._inbox: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Batch | _Swap | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._untried: tuple[Model, Callable[[Exception], None]] | None = None
 
     def start(self) -> None:
         """Starts the thread; results go to the running event loop."""
@@ -60,31 +87,76 @@ class ModelRunner:
         """Hands a batch over; it is the model's until its result arrives."""
         self._inbox.put(batch)
 
+    async def swap(self, model: Model, restored: Callable[[Exception], None]) -> None:
+        """Returns when ``model`` answers: batches submitted before are the former model's, whole, and those after its.
+
+        Should it fail on its first batch, the former model answers that batch and all that follow, and ``restored`` is
+        called with the error.
+        """
+        swapped = asyncio.get_running_loop().create_future()
+        self._inbox.put(_Swap(model, swapped, restored))
+        await swapped
+
     async def stop(self) -> None:
         """Lets the thread finish what it was given, and end."""
         if self._thread is not None:
-            self._inbox.put(None)
+            self.end()
             await asyncio.to_thread(self._thread.join)
             self._thread = None
+
+    def end(self) -> None:
+        """As `stop`, but nobody waits."""
+        self._inbox.put(None)
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         while True:
             self.on_turn()
             try:
-                batch = self._inbox.get(timeout=TURN_S)
+                given = self._inbox.get(timeout=TURN_S)
             except queue.Empty:
                 continue
-            if batch is None:
+            if given is None:
                 return
-            began_s = time.perf_counter()
-            quantiles: NDArray[np.float32] | None = None
-            failure: Exception | None = None
-            try:
-                windows = batch.windows
-                quantiles = self.model.predict(windows.windows, batch.filled)
-                strange = self.model.strange(windows.windows, batch.filled)
-                windows.flags[: batch.filled][strange] |= OUT_OF_DISTRIBUTION
-            except Exception as error:  # noqa: BLE001 - whatever the model raises ends the stream, not this thread alone
-                failure = error
-            result = Predicted(batch, quantiles, failure, time.perf_counter() - began_s)
-            loop.call_soon_threadsafe(self.results.put_nowait, result)
+            if isinstance(given, _Swap):
+                self._untried = self.model, given.restored
+                self.model = given.model
+                _tell(loop, _settle, given.swapped)
+            else:
+                _tell(loop, self.results.put_nowait, self._predicted(given, loop))
+
+    def _predicted(self, batch: Batch, loop: asyncio.AbstractEventLoop) -> Predicted:
+        began_s = self.clock.monotonic_s()
+        quantiles: NDArray[np.float32] | None = None
+        failure: Exception | None = None
+        try:
+            windows = batch.windows
+            quantiles = self.model.predict(windows.windows, batch.filled)
+            strange = self.model.strange(windows.windows, batch.filled)
+            windows.flags[: batch.filled][strange] |= OUT_OF_DISTRIBUTION
+        except Exception as error:  # noqa: BLE001 - whatever the model raises ends the stream, not this thread alone
+            failure = error
+        if self._untried is not None:
+            (former, restored), self._untried = self._untried, None
+            if failure is not None:
+                self.model = former
+                _tell(loop, restored, failure)
+                return self._predicted(batch, loop)
+        return Predicted(
+            batch,
+            quantiles,
+            failure,
+            self.model.model_id,
+            self.model.padded(batch.filled),
+            began_s - batch.opened_s,
+            self.clock.monotonic_s() - began_s,
+        )
+
+
+def _tell(loop: asyncio.AbstractEventLoop, call: Callable[..., None], argument: object) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        loop.call_soon_threadsafe(call, argument)
+
+
+def _settle(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)

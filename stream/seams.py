@@ -59,6 +59,9 @@ class Holder(Protocol):
     def held(self, partition: Partition) -> int | None:
         """The next offset that the partition's state waits for; none where there is no state."""
 
+    async def free(self, partitions: Collection[Partition], within_s: float | None = None) -> Collection[Partition]:
+        """Waits until one of the partitions can be handed more records, or until the time is over; those that can."""
+
     async def acquire(self, partition: Partition) -> None:
         """From now on only this process publishes for the partition; after it, its committed offset is final."""
 

@@ -10,19 +10,22 @@ import sys
 import structlog
 import torch
 
-from model.artifact import load
+from model.artifact import Artifact, Manifest, load
 from model.predictor import Predictor
-from stream.assembly import assemble, warm_kernels
+from stream.assembly import assemble, shadow_of, warm_kernels
 from stream.clock import SystemClock
 from stream.delivery import AtLeastOnce, Outlet
+from stream.errors import ConfigurationError
 from stream.health import Health
 from stream.http import HttpServer, service_app
 from stream.kafka.changelog import KafkaChangelog
 from stream.kafka.sink import KafkaSink
 from stream.kafka.source import KafkaSource
-from stream.kafka.topics import ensure, ensure_state, largest_message, wanted
+from stream.kafka.topics import ensure, ensure_state, largest_message, wanted, wanted_by_shadow
 from stream.kafka.transactions import ExactlyOnce, has_transactions
 from stream.kafka.watchdog import Watchdog
+from stream.pipeline import Pipeline
+from stream.reload import WINDOWS, Reloader, incompatible
 from stream.settings import Settings
 from stream.telemetry import Telemetry
 
@@ -46,6 +49,7 @@ class Service:
         self.telemetry = Telemetry()
         self.health = Health(self.clock)
         self._source: KafkaSource | None = None
+        self._reloader: Reloader | None = None
         self._running: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -56,6 +60,7 @@ class Service:
         self._running = asyncio.current_task()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
         app = service_app(self.telemetry, self.health, board=None)
         try:
             async with HttpServer(app, self.settings.http.host, self.settings.http.port) as server:
@@ -64,7 +69,7 @@ class Service:
         except asyncio.CancelledError:
             log.info("stopped before the stream was running")
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 loop.remove_signal_handler(number)
         log.info("stopped")
 
@@ -77,13 +82,17 @@ class Service:
         elif self._running is not None:
             self._running.cancel()
 
+    def reload(self) -> None:
+        """Looks for a newer model at once; before the stream runs, the newest is being loaded anyway."""
+        if self._reloader is not None:
+            self._reloader.request()
+
     async def _stream(self) -> None:
         settings = self.settings
         self.health.require("model", "loading")
         self.health.require("broker", f"connecting to {settings.kafka.bootstrap}")
         artifact = await asyncio.to_thread(load, settings.model.path)
-        predictor = Predictor(artifact, settings.model.device, settings.model.precision)
-        await asyncio.to_thread(predictor.warm, settings.batch.max_windows)
+        predictor = await asyncio.to_thread(self._warmed, artifact)
         await asyncio.to_thread(warm_kernels, artifact.manifest)
         self.telemetry.model_is(artifact.model_id)
         self.health.meet("model", f"{artifact.model_id} warm on {predictor.device} in {predictor.precision}")
@@ -133,9 +142,14 @@ class Service:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLD)
+        reloader = self._reloader = Reloader(
+            settings.model.path, artifact.manifest, self._warmed, pipeline.runner.swap, self.telemetry
+        )
         log.info("streaming", model=artifact.model_id, group=settings.kafka.group, delivery=delivery)
         watchdog = Watchdog(settings, self.health, source.progress)
-        watches = [asyncio.create_task(self._end_when_idle(source)), asyncio.create_task(watchdog.run())]
+        shadowed = self._shadow(pipeline, artifact.manifest)
+        watched = (self._end_when_idle(source), watchdog.run(), reloader.run(), shadowed)
+        watches = [asyncio.create_task(each) for each in watched]
         try:
             await pipeline.run()
         except BaseExceptionGroup as group:
@@ -147,6 +161,35 @@ class Service:
             await source.stop()
             if sink is not None:
                 await sink.stop()
+
+    def _warmed(self, artifact: Artifact) -> Predictor:
+        """The artifact's predictor, ready to answer."""
+        predictor = Predictor(artifact, self.settings.model.device, self.settings.model.precision)
+        predictor.warm(self.settings.batch.max_windows)
+        return predictor
+
+    async def _shadow(self, pipeline: Pipeline, first: Manifest) -> None:
+        """Runs the shadow model, if one is set; whatever is wrong with it is said, and the stream goes on without."""
+        settings = self.settings
+        if settings.model.shadow is None:
+            return
+        try:
+            artifact = await asyncio.to_thread(load, settings.model.shadow)
+            if reason := incompatible(first, artifact.manifest, WINDOWS):
+                raise ConfigurationError(reason)
+            predictor = await asyncio.to_thread(self._warmed, artifact)
+            await ensure(settings, wanted_by_shadow(settings))
+            sink = await KafkaSink.start(settings)
+        except Exception as error:  # noqa: BLE001 - a model on trial must not end the one that answers
+            log.error("the shadow model does not run", reason=str(error))
+            return
+        shadow = pipeline.shadow = shadow_of(pipeline, first, artifact.manifest, predictor, sink, settings)
+        log.info("shadowed", model=artifact.model_id, topic=settings.topics.shadow_predictions)
+        try:
+            await shadow.run()
+        finally:
+            pipeline.shadow = None
+            await sink.stop()
 
     async def _end_when_idle(self, source: KafkaSource) -> None:
         while self.until_idle_s is not None:

@@ -92,6 +92,11 @@ class TopicSettings(Frozen):
     partitions: PositiveInt = 8
     replication: PositiveInt = 1
 
+    @property
+    def shadow_predictions(self) -> str:
+        """Where a shadow model answers."""
+        return f"{self.predictions}.shadow"
+
     @model_validator(mode="after")
     def _distinct(self) -> Self:
         keys = ("telemetry", "predictions", "packs", "alerts", "dead_letters")
@@ -108,6 +113,7 @@ class ModelSettings(Frozen):
     """Which artifact answers (a folder, or a built-in one: ``cycle``, ``sample``), and on what."""
 
     path: str = Field(default="cycle", min_length=1)
+    shadow: str | None = Field(default=None, min_length=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
 

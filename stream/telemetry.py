@@ -12,6 +12,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _WINDOWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 _SHORT_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+_SHARE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 _LONG_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300)
 
 
@@ -39,7 +40,11 @@ class Telemetry:
         self.masked_samples = counter("masked_samples_total", "Invalid cell readings inside records that were taken.")
         self.batch_windows = histogram("batch_windows", "Windows in one batch for the model.", _WINDOWS)
         self.batch_dispatch = counter("batch_dispatch_total", "Batches given to the model, by why.", "reason")
-        self.queue_wait_seconds = histogram("queue_wait_seconds", "From first window to dispatch of a batch.", _SHORT_S)
+        self.batch_fill = histogram("batch_fill", "Share of a batch's computed windows that is no padding.", _SHARE)
+        self.padding_windows = counter("padding_windows_total", "Windows computed only to fill up a shape.")
+        self.queue_wait_seconds = histogram(
+            "queue_wait_seconds", "From first window of a batch to the model's start on it.", _SHORT_S
+        )
         self.predict_seconds = histogram("predict_seconds", "The model's time for one batch.", _SHORT_S)
         self.end_to_end_seconds = histogram(
             "end_to_end_seconds", "From the broker's timestamp of the record to its acknowledged prediction.", _LONG_S
@@ -62,9 +67,21 @@ class Telemetry:
         self.state_bytes = counter("state_bytes_total", "Bytes of cell state written to pages.")
         self.rebalances = counter("rebalances_total", "Times the owned partitions changed.")
         self.restore_seconds = histogram("restore_seconds", "Time to restore the state of one partition.", _LONG_S)
+        self.model_reloads = counter("model_reloads_total", "Newer models found, by what came of them.", "result")
+        self.shadow_windows = counter(
+            "shadow_windows_total", "Windows of the shadow model by what became of them.", "result"
+        )
+        self.shadow_soh_difference = counter(
+            "shadow_soh_difference_total",
+            "Sum of |SOH median of the model - that of its shadow| over compared windows.",
+        )
         # Known series begin at zero: what first appears at one looks to Prometheus as if it never rose.
         for result in ("ok", "refused"):
             self.records.labels(result)
+        for result in ("ok", "unchanged", "refused", "failed"):
+            self.model_reloads.labels(result)
+        for result in ("compared", "dropped", "failed"):
+            self.shadow_windows.labels(result)
         for reason in Reason:
             self.dead_letters.labels(reason.value)
         self._model = Info("model", "The model that answers.", namespace="cyclecast", registry=registry)
@@ -72,6 +89,14 @@ class Telemetry:
     def model_is(self, model_hash: str) -> None:
         """Names the model that answers from now on: ``cyclecast_model_info{hash}``."""
         self._model.info({"hash": model_hash})
+
+    def batch_done(self, windows: int, padded: int, waited_s: float, seconds: float) -> None:
+        """The model took ``seconds`` for ``padded`` windows, ``windows`` of them real."""
+        self.batch_windows.observe(windows)
+        self.batch_fill.observe(windows / padded)
+        self.padding_windows.inc(padded - windows)
+        self.queue_wait_seconds.observe(waited_s)
+        self.predict_seconds.observe(seconds)
 
     def render(self) -> bytes:
         """The Prometheus text format (``CONTENT_TYPE``)."""

@@ -13,6 +13,9 @@ class NoState:
     def held(self, _: Partition) -> int | None:
         return None
 
+    async def free(self, partitions: Collection[Partition], within_s: float | None = None) -> Collection[Partition]:
+        return partitions
+
     async def acquire(self, _: Partition) -> None: ...
 
     async def restore(self, _: Partition, committed: int) -> int | None:

@@ -114,10 +114,10 @@ class StreamProcess:
         await self._reading
         return code
 
-    async def said(self, event: str, timeout_s: float = 60) -> None:
-        """Waits until the log holds ``event``."""
+    async def said(self, event: str, timeout_s: float = 60, times: int = 1) -> None:
+        """Waits until the log holds ``event``, so many ``times``."""
         async with asyncio.timeout(timeout_s):
-            while event not in self.log:
+            while self.log.count(event) < times:
                 assert self._process is not None
                 assert self._process.returncode is None, f"ended with {self._process.returncode}:\n{self.log}"
                 await asyncio.sleep(0.02)

@@ -131,11 +131,13 @@ def manifest(steps: SampleSteps | CycleSteps, targets: tuple[Target, ...] = ALL_
     )
 
 
-def artifact(folder: Path, steps: SampleSteps | CycleSteps, targets: tuple[Target, ...] = ALL_TARGETS) -> Artifact:
+def artifact(
+    folder: Path, steps: SampleSteps | CycleSteps, targets: tuple[Target, ...] = ALL_TARGETS, *, seed: int = 7
+) -> Artifact:
     """A small untrained model, saved in ``folder`` and loaded again. Its answers are arbitrary, and always the same."""
     described = manifest(steps, targets)
     with torch.random.fork_rng():
-        torch.manual_seed(7)
+        torch.manual_seed(seed)
         forecaster = build(described)
     save(folder, described, forecaster.network.state_dict(), "An untrained model for tests.")
     return load(folder)

@@ -30,6 +30,7 @@ from stream.telemetry import Telemetry
 log = structlog.get_logger()
 
 POLL_MS = 50
+BUSY_POLL_MS = 5
 POLL_RECORDS = 2000
 RELEASE_S = 20.0
 LAG_S = 1.0
@@ -128,14 +129,22 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
                 raise self._failure
             self._begin_opening(holder)
             self._end_opening()
+            free = [TopicPartition(*partition) for partition in await holder.free(self._open, POLL_MS / 1000)]
+            held_back = len(free) < len(self._open)  # then records of the others may wait
+            if held_back:
+                self._last_record_s = self._clock.monotonic_s()
+            if held_back and not free:
+                yield None
+                continue
+            poll_ms = BUSY_POLL_MS if held_back else POLL_MS
             try:
-                fetched = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS)
+                fetched = await self._consumer.getmany(*free, timeout_ms=poll_ms, max_records=POLL_RECORDS)
             except OffsetOutOfRangeError as error:
                 await self._out_of_range(holder, error.args[0])
                 continue
             except KafkaError as error:
                 raise self._failure or cannot_go_on(error, self._group, self._instance_id) from error
-            self._drained += sum(map(len, fetched.values())) < POLL_RECORDS
+            self._drained += not held_back and sum(map(len, fetched.values())) < POLL_RECORDS
             handed = False
             for topic_partition, records in fetched.items():
                 partition = Partition(topic_partition.topic, topic_partition.partition)

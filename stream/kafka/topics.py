@@ -67,6 +67,12 @@ def state_topic(settings: Settings) -> str:
     return f"{settings.app}.state"
 
 
+def wanted_by_shadow(settings: Settings) -> list[Topic]:
+    """Where a shadow model answers."""
+    topics = settings.topics
+    return [Topic(topics.shadow_predictions, topics.partitions, topics.replication, {})]
+
+
 async def ensure(settings: Settings, topics: Iterable[Topic], patience_s: float | None = None) -> None:
     """Creates what is missing. Raises `Fatal` with the command to run where the broker does not allow it."""
     bootstrap = settings.kafka.bootstrap

@@ -14,6 +14,8 @@ CONTRACT = {
     "cyclecast_lost_records_total": set(),
     "cyclecast_masked_samples_total": set(),
     "cyclecast_batch_windows": set(),
+    "cyclecast_batch_fill": set(),
+    "cyclecast_padding_windows_total": set(),
     "cyclecast_batch_dispatch_total": {"reason"},
     "cyclecast_queue_wait_seconds": set(),
     "cyclecast_predict_seconds": set(),
@@ -26,6 +28,9 @@ CONTRACT = {
     "cyclecast_rebalances_total": set(),
     "cyclecast_restore_seconds": set(),
     "cyclecast_model_info": {"hash"},
+    "cyclecast_model_reloads_total": {"result"},
+    "cyclecast_shadow_windows_total": {"result"},
+    "cyclecast_shadow_soh_difference_total": set(),
 }
 
 

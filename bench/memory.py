@@ -52,7 +52,7 @@ def rows() -> Iterator[Cost]:
     yield Cost("1 M cells of sample steps, L=200, float32", "B", "their arrays", roof, resident, None, 2e9)
     yield Cost("the same, at most while they came in", "B", "their arrays", roof, peak)
     half = cells * (held.arrays - held.rings / 2)
-    yield Cost("the same, if rings were float16 (computed)", "B", "float32 arrays", roof, half, None, 2e9)
+    yield Cost("the same, if rings were float16 (computed)", "B", "float32 arrays", roof, half)
     mean, worst, mae = apart(half_precision)
     yield Cost("SOH moved by float16 rings, mean", "SOH", "the model's mean error", mae, mean, 0.01)
     yield Cost("SOH moved by float16 rings, worst window", "SOH", "the model's mean error", mae, worst, 0.1)

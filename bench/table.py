@@ -146,15 +146,16 @@ def regressions(sections: Mapping[str, Iterable[Line]], path: Path, tolerance: f
 
     Ratios and not seconds, so that another machine, or a busier one, may be compared.
     """
-    before = {row["path"]: row["ratio"] for row in json.loads(path.read_text())["rows"] if "ratio" in row}
+    kept = json.loads(path.read_text())["rows"]
+    before = {(row["path"], row["unit"]): row["ratio"] for row in kept if "ratio" in row}
     found = []
     for lines in sections.values():
         for line in lines:
-            if isinstance(line, Skipped) or line.path not in before:
+            if isinstance(line, Skipped) or (line.path, line.unit) not in before:
                 continue
-            factor = line.worse_than(before[line.path])
-            if factor > 1 + tolerance:
-                found.append(f"{line.path}: ratio {line.ratio:.3g}, was {before[line.path]:.3g}: {factor:.2f} x worse")
+            was = before[line.path, line.unit]
+            if (factor := line.worse_than(was)) > 1 + tolerance:
+                found.append(f"{line.path}: ratio {line.ratio:.3g}, was {was:.3g}: {factor:.2f} x worse")
     return found
 
 

@@ -180,8 +180,7 @@ async def _half(node: KafkaNode, model: Path, most_per_s: float, minutes: float)
         await stage.readable()
         looking.cancel()
         await stage.agrees()
-        assert stage.run is not None
-        return Soak(minutes, most_per_s, len(telemetry) / minutes / 60, stage.run, looks)
+        return Soak(minutes, most_per_s, len(telemetry) / minutes / 60, stage.result(), looks)
 
 
 @asynccontextmanager

@@ -108,9 +108,8 @@ async def stage(
         await play.open()
         yield play
     finally:
+        request.config.stash.setdefault(RUNS, []).append(play.result())
         await play.close()
-        assert play.run is not None
-        request.config.stash.setdefault(RUNS, []).append(play.run)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

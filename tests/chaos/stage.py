@@ -90,13 +90,17 @@ class Stage:
         self._sink = await KafkaSink.start(self.settings)
         self._watching = asyncio.create_task(self.onlooker.run())
 
-    async def close(self) -> None:
-        """Ends all that still runs. A run that did not come to its end is one that failed."""
+    def result(self) -> Run:
+        """What came of it; a run that did not come to its end is one that failed."""
         if self.run is None:
             self._note("gave up")
             self.run = self._run(Agreement(self.onlooker.seen, 0, self.onlooker.outstanding, 0), 0, passed=False)
             for pod in self._pods:
-                print(f"--- log of pod {self._name(pod)} ---\n{pod.log[-6000:]}")
+                print(f"--- former lives of pod {self._name(pod)} ---\n{pod.log[-6000:]}")
+        return self.run
+
+    async def close(self) -> None:
+        """Ends all that still runs, and takes the topics away."""
         tasks = [*self._pods.values(), *filter(None, (self._feeding, self._watching))]
         for task in tasks:
             task.cancel()

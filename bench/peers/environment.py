@@ -25,13 +25,14 @@ def python_of(peer: str) -> Path:
         return Path(sys.executable)
     folder = FOLDER / peer
     python, stamp = folder / "bin" / "python", folder / "pins.sha256"
-    digest = hashlib.sha256(pins.read_bytes()).hexdigest()
+    shared = "\n".join(site.getsitepackages()) + "\n"
+    digest = hashlib.sha256(pins.read_bytes() + shared.encode()).hexdigest()
     if not (stamp.exists() and stamp.read_text() == digest):
         venv.create(folder, clear=True)
         pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check", "--no-input", "-q"]
         subprocess.run([*pip, "install", "-r", str(pins)], check=True, capture_output=True, text=True)
         # After its own packages, so that a peer's pins win.
         (packages,) = folder.glob("lib/python*/site-packages")
-        (packages / SHARED).write_text("\n".join(site.getsitepackages()) + "\n")
+        (packages / SHARED).write_text(shared)
         stamp.write_text(digest)
     return python

@@ -100,6 +100,6 @@ SEVERSON = Protocol(
         Logged(Gaussian("gp")),
     ),
     goals=(Goal("cycle life", "rmse_of_cells", "cycles", bar=85.0),),
-    inner=10,
+    inner=41,
     local=False,
 )

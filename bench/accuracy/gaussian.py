@@ -14,7 +14,6 @@ from bench.accuracy.scale import Scale
 CLIP = 4.0
 LENGTHS = (0.7, 1.5, 3.0, 6.0)  # of the kernel, in units of the square root of the number of features
 NOISES = (1e-3, 1e-2, 0.1, 0.3)
-MOST_ROWS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +37,21 @@ class GaussianModel:
 class Gaussian:
     """A squared exponential and a linear kernel; length and noise by leaving each cell out once, in closed form.
 
-    Of many rows only ``MOST_ROWS`` are drawn, such that cells count alike.
+    Of more than ``most_rows`` rows as many are drawn, such that cells count alike.
     """
 
     name: str = "gp"
     columns: tuple[int, ...] = ()
     squared: bool = True
+    most_rows: int = 300
 
     def fit(self, cells: Sequence[Cell], seed: int) -> GaussianModel:
         """Chooses the kernel on the training cells and solves for the weights."""
         read, label, weight = stacked(cells)
         owner = np.repeat(np.arange(len(cells)), [np.isfinite(cell.truth).any(1).sum() for cell in cells])
         scale = Scale.of(read, weight, CLIP, self.columns)
-        if len(read) > MOST_ROWS:
-            chosen = np.sort(np.random.default_rng(seed).choice(len(read), MOST_ROWS, replace=False, p=weight))
+        if len(read) > self.most_rows:
+            chosen = np.sort(np.random.default_rng(seed).choice(len(read), self.most_rows, replace=False, p=weight))
             read, label, owner = read[chosen], label[chosen], owner[chosen]
         rows, mean = scale(read), label.mean(0)
         best: tuple[float, float, Floats] | None = None

@@ -9,6 +9,7 @@ import numpy as np
 
 from bench.accuracy.cell import Cell
 from bench.accuracy.folds import held_out
+from bench.accuracy.gaussian import Gaussian
 from bench.accuracy.lstm import Lstm
 from bench.accuracy.percycle import Life, lives
 from bench.accuracy.protocol import Goal, Protocol
@@ -52,7 +53,7 @@ XJTU = Protocol(
     data="percycle xjtu",
     cells=partial(health_cells, name="xjtu"),
     split=held_out(xjtu_tested),
-    learners=(Lstm(),),
+    learners=(Lstm(window=4, hidden=48, updates=800), Gaussian(most_rows=500)),
     goals=(Goal("soh", "mape_pct", "%", bar=0.60, worst_bar=0.9, by_group=True),),
     inner=4,
 )

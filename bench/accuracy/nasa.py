@@ -70,12 +70,12 @@ HEALTH = Protocol(
     data="nasa_pcoe",
     cells=health_cells,
     split=leave_one_out,
-    learners=(Lstm(window=4, hidden=16, updates=400, jitter=0.1), Gaussian("gp charge", _FEW)),
+    learners=(Lstm(window=4, hidden=16, updates=250, jitter=0.1), Gaussian("gp all"), Gaussian("gp charge", _FEW)),
     goals=(
         Goal("soh, 5 6 7", "mae", "of 2 Ah", bar=0.015, of=BENCHMARK),
         Goal("soh, all", "mae", "of 2 Ah"),
     ),
-    inner=3,
+    inner=5,
 )
 
 KNOWN, EOL_AH = 17, 1.4

@@ -18,7 +18,7 @@ from model.dataset import WindowSet
 from model.schema import CycleSteps, SampleSteps
 
 QUANTILE = 0.99  # of an unseen cell's windows pass
-_CLUSTERS = 12
+_CLUSTERS = 4  # more of them follow the packs that trained, and call a new pack of the same kind strange
 _WINDOWS = 20_000  # to fit on, alike many of each cell
 _CLIP = 10.0
 _TAIL = 0.001  # of training windows beyond either end of the range: glitches are no part of it

@@ -46,7 +46,7 @@ BARS = "▁▂▃▄▅▆▇█"
 FOLDER = Path(__file__).parent
 HEADING = """# Soak
 
-`python -m bench.soak --minutes 30 --keep`: one Apache Kafka and two pods on one machine; half of the most that passes
+`python -m bench.soak --minutes {minutes:g} --keep`: one Apache Kafka and two pods on one machine; half of the most that passes
 is fed, one pod is killed every minute and started again, and the memory of the other is watched. In the end what was
 readable is held against an undisturbed run over the same telemetry. Every look is in `soak.json`.
 
@@ -230,7 +230,7 @@ def main() -> None:
     told = "| what | |\n|---|---|\n" + "".join(f"| {what} | {value} |\n" for what, value in done.rows)
     print(told)
     if asked.keep:
-        (FOLDER / "soak.md").write_text(f"{HEADING}{told}")
+        (FOLDER / "soak.md").write_text(HEADING.format(minutes=asked.minutes) + told)
         (FOLDER / "soak.json").write_text(json.dumps(asdict(done), indent=1) + "\n")
 
 

@@ -46,9 +46,9 @@ BARS = "▁▂▃▄▅▆▇█"
 FOLDER = Path(__file__).parent
 HEADING = """# Soak
 
-`python -m bench.soak --minutes {minutes:g} --keep`: one Apache Kafka and two pods on one machine; half of the
-most that passes is fed, one pod is killed every minute and started again, and the memory of the other is watched. In the end what was
-readable is held against an undisturbed run over the same telemetry. Every look is in `soak.json`.
+`python -m bench.soak --minutes {minutes:g} --keep`: one Apache Kafka and two pods on one machine. Half of the most
+that passes is fed, one pod is killed every minute and started again, and the memory of the other is watched. In the end
+what was readable is held against an undisturbed run over the same telemetry. Every look is in `soak.json`.
 
 """
 

@@ -26,17 +26,14 @@ _WEIGHTS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.f
 CPU_BUCKETS = (1, 8, 16, 32, 64)
 CUDA_BUCKETS = (1, 16, 64, 256, 1024, 2048, 4096)
 _TRIALS = 3
-# bf16 keeps three digits, and two runs that choose differently do not agree: worth it only where a matrix unit makes it
-# several times faster. Plain AVX-512 bf16 gains 1.6 to 2.2 here, too close to any line to come out the same twice.
-_BF16_GAIN = 3.0
 
 
 class Predictor:
     """A loaded model, ready to predict. One thread at a time may call it.
 
     ``device``: ``auto`` takes CUDA where there is one; else what torch calls it. ``precision``: ``auto`` is fp16 under
-    autocast on CUDA (cuDNN's LSTM knows no other half type under autocast), and on a CPU fp32, unless `warm` measures
-    bf16 to take less than a third of the time.
+    autocast on CUDA (cuDNN's LSTM knows no other half type under autocast), and on a CPU fp32. bf16 keeps three digits
+    and has to be asked for: were it chosen by what is measured at a start, processes of one fleet would not agree.
     """
 
     def __init__(
@@ -49,7 +46,6 @@ class Predictor:
         self.on_cuda = self.device.type == "cuda"
         self._artifact = artifact
         self._novelty = artifact.novelty
-        self._measure = precision == "auto" and not self.on_cuda
         if precision == "auto":
             precision = "fp16" if self.on_cuda else "fp32"
         if precision == "fp16" and not self.on_cuda:
@@ -65,16 +61,7 @@ class Predictor:
         self._staging = torch.full((CPU_BUCKETS[-1], *self._inputs), math.nan)
 
     def warm(self, max_windows: int | None = None) -> None:
-        """Runs the buckets (those that up to ``max_windows`` windows can use) and measures which serve how many best.
-
-        Before that, measures which precision suits a CPU.
-        """
-        if self._measure:
-            bf16 = self._cast("bf16")
-            largest = self.buckets.largest
-            if self._seconds(bf16, largest) * _BF16_GAIN < self._seconds(self._forecaster, largest):
-                self.precision, self._forecaster = "bf16", bf16
-            self._measure = False
+        """Runs the buckets (those that up to ``max_windows`` windows can use) and measures which serve how many best."""
         sizes = self.buckets.sizes
         used = sizes if max_windows is None else sizes[: bisect_left(sizes, max_windows) + 1]
         if self.on_cuda:

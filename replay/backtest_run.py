@@ -65,7 +65,7 @@ class Outcome(NamedTuple):
 def run_pipeline(assigned: Sequence[Assigned], settings: Settings, progress: Callable[[int], None]) -> Outcome:
     """Feeds the recordings through the pipeline as fast as it goes; ``progress`` hears how many records went in."""
     artifact = load(settings.model.path)
-    # What `auto` measures to be fastest may differ from run to run; a backtest says the same every time.
+    # A backtest says the same on a GPU and on a CPU.
     precision = "fp32" if settings.model.precision == "auto" else settings.model.precision
     predictor = Predictor(artifact, settings.model.device, precision)
     predictor.warm(settings.batch.max_windows)

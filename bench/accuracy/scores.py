@@ -14,7 +14,10 @@ from bench.accuracy.protocol import Goal, Said
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Errors in the goal's measure, over cells and by cell; coverage and width of 90 % intervals, means over cells."""
+    """Errors in the goal's measure, over cells and by cell; coverage and width of 90 % intervals, means over cells.
+
+    ``by_place``: where rows have a place, the error of those there, over the cells that have some.
+    """
 
     error: float
     worst_group: float
@@ -23,6 +26,7 @@ class Score:
     coverage: float
     width: float
     coverage_by_cell: dict[str, float]
+    by_place: dict[str, float]
 
 
 def score(goal: Goal, said: Sequence[Said]) -> Score:
@@ -44,6 +48,7 @@ def score_baseline(goal: Goal, said: Sequence[Said], name: str) -> Score | None:
 def _score(goal: Goal, said: Sequence[Said], bands: Sequence[tuple[Floats, Floats, Floats]]) -> Score:
     by_cell, squares, coverage, width = {}, {}, {}, {}
     groups: dict[str, list[str]] = {}
+    places: dict[str, list[float]] = {}
     head = goal.head
     for each, (point, low, high) in zip(said, bands, strict=True):
         truth = each.cell.truth[:, head]
@@ -56,6 +61,9 @@ def _score(goal: Goal, said: Sequence[Said], bands: Sequence[tuple[Floats, Float
         coverage[name] = float(np.mean((low[known, head] <= truth) & (truth <= high[known, head])))
         width[name] = float(np.mean(high[known, head] - low[known, head]))
         groups.setdefault(each.cell.group, []).append(name)
+        place = np.asarray(each.cell.place)[known] if each.cell.place else np.zeros(0, str)
+        for found in np.unique(place):
+            places.setdefault(str(found), []).append(measured(goal, truth[place == found], middle[place == found]))
     by_group = {group: float(np.mean([by_cell[name] for name in names])) for group, names in groups.items()}
     if goal.measure == "rmse_of_cells":
         error = math.sqrt(float(np.mean(list(squares.values()))))
@@ -69,6 +77,7 @@ def _score(goal: Goal, said: Sequence[Said], bands: Sequence[tuple[Floats, Float
         coverage=float(np.mean(list(coverage.values()))),
         width=float(np.mean(list(width.values()))),
         coverage_by_cell=coverage,
+        by_place={place: float(np.mean(errors)) for place, errors in sorted(places.items())},
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,12 @@ def test_errors_are_averaged_within_a_cell_then_over_cells(measure: str, error: 
     assert found.coverage == pytest.approx((0.5 + 1.0) / 2)
     assert found.width == pytest.approx((0.1 + 0.4) / 2)
     assert found.worst_group == pytest.approx(max(found.by_group.values()))
+
+
+def test_errors_are_also_given_by_the_place_of_a_row() -> None:
+    placed = replace(TINY[0], cell=replace(TINY[0].cell, place=("charge", "rest", "rest")))
+    assert score(Goal("x", "mae", "1"), [placed]).by_place == pytest.approx({"charge": 0.1, "rest": 0.0})
+    assert score(Goal("x", "mae", "1"), TINY).by_place == {}
 
 
 def test_a_baseline_without_opinion_has_no_score() -> None:

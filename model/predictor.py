@@ -61,7 +61,7 @@ class Predictor:
         self._staging = torch.full((CPU_BUCKETS[-1], *self._inputs), math.nan)
 
     def warm(self, max_windows: int | None = None) -> None:
-        """Runs the buckets (those that up to ``max_windows`` windows can use) and measures which serve how many best."""
+        """Runs the buckets (those that up to ``max_windows`` windows can use); measures which serve how many best."""
         sizes = self.buckets.sizes
         used = sizes if max_windows is None else sizes[: bisect_left(sizes, max_windows) + 1]
         if self.on_cuda:

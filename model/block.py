@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -38,8 +39,8 @@ class FrameBlock(NamedTuple):
         """Frames in the block."""
         return int(self.first_slot.shape[0])
 
-    def select(self, frames: NDArray[np.bool_]) -> FrameBlock:
-        """The block without the frames that are False in ``frames`` (bool [f]); readings stay where they are."""
+    def select(self, frames: NDArray[np.bool_] | NDArray[np.int64] | slice) -> FrameBlock:
+        """The frames that ``frames`` picks (bool [f], or int64 in any order); readings stay where they are."""
         return self._replace(
             first_slot=self.first_slot[frames],
             cells=self.cells[frames],
@@ -51,3 +52,35 @@ class FrameBlock(NamedTuple):
             temp_start=self.temp_start[frames],
             probes=self.probes[frames],
         )
+
+    def gathered(self, frames: NDArray[np.int64]) -> FrameBlock:
+        """As `select`, with the readings laid frame by frame and without holes."""
+        block = self.select(frames)
+        return block._replace(
+            voltage_start=_ends(block.cells) - block.cells,
+            voltage_v=block.voltage_v[_runs(block.voltage_start, block.cells)],
+            temp_start=_ends(block.probes) - block.probes,
+            temp_degc=block.temp_degc[_runs(block.temp_start, block.probes)],
+        )
+
+
+def joined(blocks: Sequence[FrameBlock]) -> FrameBlock:
+    """The frames of all blocks, one block behind the other."""
+    block = FrameBlock(*(np.concatenate(arrays) for arrays in zip(*blocks, strict=True)))
+    frames = [each.frames for each in blocks]
+    voltages = np.array([len(each.voltage_v) for each in blocks])
+    temps = np.array([len(each.temp_degc) for each in blocks])
+    return block._replace(
+        voltage_start=block.voltage_start + np.repeat(_ends(voltages) - voltages, frames),
+        temp_start=block.temp_start + np.repeat(_ends(temps) - temps, frames),
+    )
+
+
+def _ends(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.cumsum(counts, dtype=np.int64)
+
+
+def _runs(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Every place of runs that begin at ``starts`` and are ``counts`` long."""
+    shifts: NDArray[np.int64] = np.repeat(starts - (_ends(counts) - counts), counts)
+    return shifts + np.arange(len(shifts))

@@ -11,11 +11,11 @@ from stream.batch import Batch
 from stream.batcher import Batcher
 from stream.clock import Clock
 from stream.codec import Codec
-from stream.columns import columns
 from stream.delivery import Outlet
 from stream.pipeline import Pipeline
 from stream.publisher import Publisher
 from stream.runner import Model, ModelRunner
+from stream.scan import scan
 from stream.seams import Changelog, Sink, Source
 from stream.settings import Settings
 from stream.shadow import Shadow
@@ -94,6 +94,6 @@ def shadow_of(
 
 
 def warm_kernels(manifest: Manifest) -> None:
-    """Compiles the step kernels, or loads them from the cache, before the first record needs them."""
+    """Compiles the kernels, or loads them from the cache, before the first record needs them."""
     out = WindowBatch.empty(2, manifest.window, len(manifest.channels))
-    new_state(manifest.steps).update(columns(()), new_cursor(), out, 0)
+    new_state(manifest.steps).update(scan(()).block, new_cursor(), out, 0)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.block import FrameBlock
+from model.block import FrameBlock, joined
 from model.plausibility import mask_implausible
 from model.schema import CycleSteps, SampleSteps
 from model.steps import new_state
 from model.windows import WindowBatch
-from stream.columns import columns
+from stream.frames import NO_SLOT, Frame, Frames, frames_of
 from stream.packs import Pack, Packs
-from stream.records import CellSample, PackFrame, Telemetry
+from stream.records import Telemetry
 from stream.refusal import EARLIEST_MS, Reason, Refusal, why_implausible
 from stream.reordering import Held, Reordering
 from stream.settings import LimitSettings
@@ -36,6 +36,7 @@ class Known(Enum):
 
 
 KNOWN = Known.KNOWN
+NO_FRAMES = frames_of(()).block
 
 
 class Cells:
@@ -73,89 +74,112 @@ class Cells:
 
     def admit(
         self,
-        frames: Sequence[Telemetry],
-        index: Sequence[int],
+        frames: Frames,
         offset: NDArray[np.int64],
         received_ms: NDArray[np.int64],
+        read: Callable[[int], Telemetry],
         *,
         replayed: bool = False,
     ) -> Iterator[tuple[Admitted, list[Refusal]]]:
-        """Columns and slots for decoded frames; a refusal for each that physics or the pack's own past speaks against.
+        """Slots for decoded frames; a refusal for each that physics or the pack's own past speaks against.
 
-        ``index`` gives each frame's position in its polled batch; offset and received_ms: int64 [len(frames)].
-        ``replayed`` frames only rebuild state: what the restored state holds already is left out. What is yielded must
-        be folded in before the next is asked for. It is all at once, unless a pack could fall silent in between.
+        offset and received_ms: int64 [f]. ``read`` gives the record at a position of the polled batch as it was
+        written, for the words of a refusal. ``replayed`` frames only rebuild state: what the restored state holds
+        already is left out. What is yielded must be folded in before the next is asked for. It is all at once, unless
+        a pack could fall silent in between.
         """
+        block = frames.block
+        usable = mask_implausible(block)
+        usable &= (block.t_ms >= EARLIEST_MS) & (block.t_ms <= received_ms + self.future_tolerance_ms)
         arrived_ms = np.maximum.accumulate(np.maximum(received_ms, self.arrived_ms))
+        restoring = replayed and self.from_pages
         begin = 0
-        while begin < len(frames):
+        while begin < block.frames:
             if self.reordering is not None:
                 yield _block_of(list(self.reordering.overdue(int(arrived_ms[begin])))), []
             end = int(np.searchsorted(arrived_ms, arrived_ms[begin] + self._span_ms, "right"))
-            part = slice(begin, end)
-            admitted, refused = self._admit(
-                frames[part], index[part], offset[part], received_ms[part], arrived_ms[part], replayed=replayed
-            )
+            part = np.arange(begin, end)
+            unusual = part if restoring else self._place_usual(frames, part, offset, arrived_ms, usable)
+            refused: list[Refusal] = []
+            for at in unusual.tolist():
+                position = int(frames.position[at])
+                if usable[at]:
+                    place = self._place(frames.frame(at), int(offset[at]), int(arrived_ms[at]), restoring)
+                else:
+                    place = self._implausible(read(position), int(received_ms[at]))
+                if isinstance(place, int):
+                    block.first_slot[at] = place
+                elif not isinstance(place, Known):
+                    refused.append(Refusal(position, "validate", *place))
+            self.arrived_ms = int(arrived_ms[end - 1])
+            if not restoring:
+                self.packs.sweep(self.arrived_ms)
             if self.reordering is not None:
-                admitted = self._reordered(self.reordering, frames[part], offset[part], admitted, arrived_ms[part])
-            yield admitted, refused
+                yield self._reordered(self.reordering, block, part, offset, arrived_ms), refused
+            else:
+                yield _kept(block, part, offset), refused
             begin = end
 
-    def _admit(
+    def _place_usual(
         self,
-        frames: Sequence[Telemetry],
-        index: Sequence[int],
+        frames: Frames,
+        part: NDArray[np.int64],
         offset: NDArray[np.int64],
-        received_ms: NDArray[np.int64],
         arrived_ms: NDArray[np.int64],
-        *,
-        replayed: bool,
-    ) -> tuple[Admitted, list[Refusal]]:
-        block = columns(frames)
-        usable = mask_implausible(block)
-        usable &= (block.t_ms >= EARLIEST_MS) & (block.t_ms <= received_ms + self.future_tolerance_ms)
-        restoring = replayed and self.from_pages
-        refused: list[Refusal] = []
-        first_slot: list[int] = []
-        places = zip(frames, offset.tolist(), arrived_ms.tolist(), usable.tolist(), strict=True)
-        for at, (frame, from_offset, now_ms, plausible) in enumerate(places):
-            if plausible:
-                place = self._place(frame, from_offset, now_ms, restoring)
-            else:
-                place = self._implausible(frame, int(received_ms[at]))
-            if isinstance(place, int):
-                first_slot.append(place)
-                continue
-            first_slot.append(-1)
-            if not isinstance(place, Known):
-                refused.append(Refusal(index[at], "validate", *place))
-        self.arrived_ms = int(arrived_ms[-1])
-        block.first_slot[:] = first_slot
-        kept = block.first_slot >= 0
-        if not kept.all():
-            block, offset = block.select(kept), offset[kept]
-        if not restoring:
-            self.packs.sweep(self.arrived_ms)
-        return Admitted(block, offset), refused
+        usable: NDArray[np.bool_],
+    ) -> NDArray[np.int64]:
+        """Gives slots to all frames of those packs that are there and stay as they are; returns the other frames.
+
+        Nothing that becomes of others can end such a pack, nor the other way round: the order does not matter.
+        """
+        pack, cell, cells = frames.pack[part], frames.cell[part], frames.block.cells[part]
+        first, last = np.full((2, len(frames.pack_ids)), -1)
+        first[pack[::-1]] = part[::-1]
+        last[pack] = part
+        now_ms = int(arrived_ms[part[-1]])
+        known = [self.packs.by_id.get(pack_id) for pack_id in frames.pack_ids]
+        for number, at in enumerate(first.tolist()):
+            held = known[number]
+            if at < 0 or held is None or offset[at] < held.stands_at or self.packs.gone(held, now_ms):
+                known[number] = None
+        size = np.array([-1 if held is None else held.cells for held in known], np.int64)[pack]
+        slot = np.array([NO_SLOT if held is None else held.first_slot for held in known], np.int64)[pack]
+        fits = usable[part] & (size == np.where(cell < 0, cells, 0))
+        if (own := np.flatnonzero(fits & (cell >= 0))).size:
+            slots = [{} if held is None else held.slot_of_cell or {} for held in known]
+            slot[own] = [
+                slots[number].get(each, NO_SLOT)
+                for number, each in zip(pack[own].tolist(), cell[own].tolist(), strict=True)
+            ]
+            fits &= slot != NO_SLOT
+        usual = np.array([held is not None for held in known], np.bool_)
+        usual[pack[~fits]] = False
+        for number in np.flatnonzero(usual).tolist():
+            if (held := known[number]) is not None:
+                for at in (first[number], last[number]):
+                    self.packs.touch(held, int(offset[at]), int(arrived_ms[at]))
+        placed = usual[pack]
+        frames.block.first_slot[part[placed]] = slot[placed]
+        return part[~placed]
 
     def _reordered(
         self,
         reordering: Reordering,
-        frames: Sequence[Telemetry],
+        block: FrameBlock,
+        part: NDArray[np.int64],
         offset: NDArray[np.int64],
-        admitted: Admitted,
         arrived_ms: NDArray[np.int64],
     ) -> Admitted:
-        """What need not wait, of the admitted frames and of those before."""
-        slot_of = dict(zip(admitted.offset.tolist(), admitted.block.first_slot.tolist(), strict=True))
+        """What need not wait, of the frames that have a place and of those before."""
         released: list[Held] = []
-        for frame, at, now_ms in zip(frames, offset.tolist(), arrived_ms.tolist(), strict=True):
+        for at in part.tolist():
+            now_ms = int(arrived_ms[at])
             released += reordering.overdue(now_ms)
-            if at in slot_of:
-                released += reordering.push(Held(frame.t_ms, at, now_ms, slot_of[at], frame))
+            if block.first_slot[at] != NO_SLOT:
+                released += reordering.push(Held(int(block.t_ms[at]), int(offset[at]), now_ms, block, at))
         return _block_of(released)
 
-    def _place(self, frame: Telemetry, offset: int, now_ms: int, restoring: bool) -> int | Known | tuple[Reason, str]:
+    def _place(self, frame: Frame, offset: int, now_ms: int, restoring: bool) -> int | Known | tuple[Reason, str]:
         """The frame's first slot, or what the pack's own past or the room that is left has against it."""
         pack = self.packs.by_id.get(frame.pack_id)
         if pack is not None:
@@ -164,14 +188,14 @@ class Cells:
             if self.packs.gone(pack, now_ms) and not restoring:
                 self.packs.end(pack)
                 pack = None
-        if isinstance(frame, PackFrame):
+        if frame.cell < 0:
             return self._pack_place(frame, pack, offset, now_ms, restoring)
         return self._cell_place(frame, pack, offset, now_ms, restoring)
 
     def _pack_place(
-        self, frame: PackFrame, pack: Pack | None, offset: int, now_ms: int, restoring: bool
+        self, frame: Frame, pack: Pack | None, offset: int, now_ms: int, restoring: bool
     ) -> int | Known | tuple[Reason, str]:
-        cells = len(frame.voltage_v)
+        cells = frame.cells
         if pack is None:
             if restoring:
                 return KNOWN
@@ -187,7 +211,7 @@ class Cells:
         return pack.first_slot
 
     def _cell_place(
-        self, frame: CellSample, pack: Pack | None, offset: int, now_ms: int, restoring: bool
+        self, frame: Frame, pack: Pack | None, offset: int, now_ms: int, restoring: bool
     ) -> int | Known | tuple[Reason, str]:
         if pack is not None and pack.slot_of_cell is None:
             return Reason.KIND_CHANGED, f"kind: pack {frame.pack_id!r} reports by pack frames, not both ways"
@@ -205,16 +229,16 @@ class Cells:
         self.packs.touch(pack, offset, now_ms)
         return slot
 
-    def _was_folded(self, pack: Pack, frame: Telemetry, offset: int) -> bool:
+    def _was_folded(self, pack: Pack, frame: Frame, offset: int) -> bool:
         """Whether a frame from before the restored state is in it: all are, but those that waited for others."""
         if self.reordering is None or offset < pack.life:
             return True
-        if isinstance(frame, PackFrame) or pack.slot_of_cell is None:
-            return self.reordering.was_released(frame, pack.slots())
+        if frame.cell < 0 or pack.slot_of_cell is None:
+            return self.reordering.was_released(frame.t_ms, pack.slots())
         slot = pack.slot_of_cell.get(frame.cell)
-        return slot is not None and self.reordering.was_released(frame, np.array([slot]))
+        return slot is not None and self.reordering.was_released(frame.t_ms, np.array([slot]))
 
-    def _full(self, frame: Telemetry) -> tuple[Reason, str]:
+    def _full(self, frame: Frame) -> tuple[Reason, str]:
         limit = f"limits.partition_cells = {self.packs.max_cells}"
         return (
             Reason.CELL_LIMIT,
@@ -227,9 +251,20 @@ class Cells:
         return found
 
 
-def _block_of(released: list[Held]) -> Admitted:
-    frames = [held.frame for held in released]
-    block = columns(frames)
-    mask_implausible(block)
-    block.first_slot[:] = [held.slot for held in released]
+def _kept(block: FrameBlock, part: NDArray[np.int64], offset: NDArray[np.int64]) -> Admitted:
+    """The frames of a part that have a place."""
+    kept = part[block.first_slot[part] != NO_SLOT]
+    if len(kept) == block.frames:
+        return Admitted(block, offset)
+    return Admitted(block.select(kept), offset[kept])
+
+
+def _block_of(released: Sequence[Held]) -> Admitted:
+    """Frames of several blocks, in the order in which they were released."""
+    rows: dict[int, list[int]] = {}
+    for at, held in enumerate(released):
+        rows.setdefault(id(held.block), []).append(at)
+    pieces = [released[ats[0]].block.gathered(np.array([released[at].row for at in ats])) for ats in rows.values()]
+    order = np.argsort(np.array([at for ats in rows.values() for at in ats], np.int64))
+    block = joined(pieces).gathered(order) if pieces else NO_FRAMES
     return Admitted(block, np.array([held.offset for held in released], np.int64))

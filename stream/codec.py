@@ -9,13 +9,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 
+from stream.frames import Frames, frames_of, merged
 from stream.records import MAX_CELLS, Prediction, Telemetry
 from stream.refusal import Reason, Refusal
-from stream.seams import Record
+from stream.scan import scan
+from stream.seams import Received
 
-JSON = "application/json"
-MSGPACK = "application/msgpack"
+JSON = b"application/json"
+MSGPACK = b"application/msgpack"
+_JSON_NAMES = (None, JSON)
 
 _PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 _MISSING = re.compile(r"^Object missing required field `(?P<field>[^`]*)`")
@@ -29,36 +33,58 @@ class Codec:
 
     def __init__(self, max_record_bytes: int) -> None:
         self.max_record_bytes = max_record_bytes
-        self._decoders: dict[str | None, msgspec.json.Decoder[Telemetry] | msgspec.msgpack.Decoder[Telemetry]] = {
+        self._decoders: dict[bytes | None, msgspec.json.Decoder[Telemetry] | msgspec.msgpack.Decoder[Telemetry]] = {
             None: msgspec.json.Decoder(Telemetry),
             JSON: msgspec.json.Decoder(Telemetry),
             MSGPACK: msgspec.msgpack.Decoder(Telemetry),
         }
         self._encoder = msgspec.json.Encoder()
 
-    def decode(self, records: Sequence[Record]) -> tuple[list[Telemetry], list[int], list[Refusal]]:
-        """The records that could be read, their positions in ``records``, and a refusal for each of the others."""
-        decoded: list[Telemetry] = []
-        index: list[int] = []
-        refused: list[Refusal] = []
-        plain = self._decoders[None].decode
+    def decode(self, records: Sequence[Received]) -> tuple[Frames, list[Refusal]]:
+        """The records that could be read, as columns, and a refusal for each of the others."""
         limit = self.max_record_bytes
-        for position, record in enumerate(records):
-            value = record.value
-            try:
-                decode = self._decoders[record.content_type].decode if record.headers else plain
-                if value is None or len(value) > limit:
-                    refused.append(self._refuse_size(position, value))
-                else:
-                    decoded.append(decode(value))
-                    index.append(position)
-            except KeyError:
-                known = f"{JSON} or {MSGPACK}"
-                error = f"content-type: {record.content_type!r} is not known; send {known}"
+        frames = scan(
+            [
+                value
+                if (value := record.value) is not None
+                and len(value) <= limit
+                and (not record.headers or _content_type(record) in _JSON_NAMES)
+                else b""
+                for record in records
+            ]
+        )
+        if len(frames.position) == len(records):
+            return frames, []
+        rest, refused = self._one_by_one(records, np.delete(np.arange(len(records)), frames.position).tolist())
+        return merged(frames, rest), refused
+
+    def read(self, record: Received) -> Telemetry:
+        """One record by itself, of those that `decode` could read."""
+        return self._decoders[_content_type(record)].decode(record.value or b"")
+
+    def _one_by_one(self, records: Sequence[Received], positions: Sequence[int]) -> tuple[Frames, list[Refusal]]:
+        """What is not plain JSON, or wrong."""
+        decoded: list[Telemetry] = []
+        taken: list[int] = []
+        refused: list[Refusal] = []
+        for position in positions:
+            record = records[position]
+            value, content_type = record.value, _content_type(record)
+            decoder = self._decoders.get(content_type)
+            if decoder is None:
+                known = f"{JSON.decode()} or {MSGPACK.decode()}"
+                name = (content_type or b"").decode("latin-1")
+                error = f"content-type: {name!r} is not known; send {known}"
                 refused.append(Refusal(position, "decode", Reason.UNKNOWN_CONTENT_TYPE, error))
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                refused.append(_explain(position, value or b"", record.content_type, error))
-        return decoded, index, refused
+            elif value is None or len(value) > self.max_record_bytes:
+                refused.append(self._refuse_size(position, value))
+            else:
+                try:
+                    decoded.append(decoder.decode(value))
+                    taken.append(position)
+                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as why:
+                    refused.append(_explain(position, value, content_type, why))
+        return frames_of(decoded, taken), refused
 
     def encode(self, prediction: Prediction) -> bytes:
         """A prediction as JSON."""
@@ -71,7 +97,14 @@ class Codec:
         return Refusal(position, "decode", Reason.TOO_LARGE, error)
 
 
-def _explain(position: int, value: bytes, content_type: str | None, error: Exception) -> Refusal:
+def _content_type(record: Received) -> bytes | None:
+    for name, value in record.headers:
+        if name == "content-type":
+            return value
+    return None
+
+
+def _explain(position: int, value: bytes, content_type: bytes | None, error: Exception) -> Refusal:
     """The reason, the field and its value, found again in the plain object. Only refused records pay for this."""
     message = str(error)
     found = _PATH.search(message)
@@ -111,7 +144,7 @@ def _reason(field: str, what: str, plain: object) -> Reason:
     return Reason.OUT_OF_RANGE
 
 
-def _plain(value: bytes, content_type: str | None) -> Any:
+def _plain(value: bytes, content_type: bytes | None) -> Any:
     try:
         return msgspec.msgpack.decode(value) if content_type == MSGPACK else json.loads(value)
     except (ValueError, RecursionError, msgspec.DecodeError):

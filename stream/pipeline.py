@@ -25,7 +25,7 @@ from stream.publisher import Publisher
 from stream.refusal import Refusal
 from stream.restoration import Restoration
 from stream.runner import ModelRunner
-from stream.seams import Changelog, Message, Partition, Polled, Source
+from stream.seams import Changelog, Message, Partition, Polled, Received, Source
 from stream.settings import LimitSettings, StateSettings
 from stream.shadow import Shadow
 from stream.telemetry import Telemetry
@@ -99,13 +99,16 @@ class Pipeline:
             cells = self.cells[partition] = self._new_cells()
         cells.next_offset = None
         end = records[-1].offset + 1
-        ticket = Ticket(end) if replayed else self.offsets.begin(partition, end, records[-1].timestamp_ms)
+        ticket = Ticket(end) if replayed else self.offsets.begin(partition, end, records[-1].timestamp)
 
-        frames, index, refused = self.codec.decode(records)
-        offset = np.array([records[position].offset for position in index], np.int64)
-        received_ms = self._received_ms(polled, index)
+        frames, refused = self.codec.decode(records)
+        offset = np.array([record.offset for record in records], np.int64)[frames.position]
+        received_ms = self._received_ms(records)[frames.position]
         counts = cells.state.counts.copy()
-        for admitted, refused_later in cells.admit(frames, index, offset, received_ms, replayed=replayed):
+        admissions = cells.admit(
+            frames, offset, received_ms, lambda position: self.codec.read(records[position]), replayed=replayed
+        )
+        for admitted, refused_later in admissions:
             refused += refused_later
             await self._fold(partition, cells, admitted, ticket, emit=not replayed)
 
@@ -251,13 +254,13 @@ class Pipeline:
             self.checkpoints.pop(partition, None)
         self.offsets.forget(partitions)
 
-    def _received_ms(self, polled: Polled, index: Sequence[int]) -> NDArray[np.int64]:
-        """When records arrived, int64 [len(index)]: what their event time may not run ahead of.
+    def _received_ms(self, records: Sequence[Received]) -> NDArray[np.int64]:
+        """When records arrived, int64 [len(records)]: what their event time may not run ahead of.
 
         The broker's or producer's timestamp, so that reading a record again judges it the same way.
         """
         now_ms = self.clock.time_ms()
-        stamps = np.array([polled.records[position].timestamp_ms for position in index], np.int64)
+        stamps = np.array([record.timestamp for record in records], np.int64)
         return np.where(stamps > 0, np.minimum(stamps, now_ms), now_ms)
 
     def _count(self, records: int, refused: Sequence[Refusal], samples: NDArray[np.int64]) -> None:

@@ -13,7 +13,7 @@ from stream.batch import Batch, Segment
 from stream.codec import Codec
 from stream.records import Horizon, Interval, Origin, Prediction, RemainingLife
 from stream.refusal import Refusal
-from stream.seams import Message, Partition, Record
+from stream.seams import Message, Partition, Received
 
 FLAG_BITS = (
     (LATE_INPUT, "late_input"),
@@ -63,7 +63,7 @@ class Publisher:
                 messages.append(Message(self.predictions_topic, key, self.codec.encode(prediction)))
         return messages
 
-    def dead_letters(self, partition: Partition, records: Iterable[tuple[Record, Refusal]]) -> list[Message]:
+    def dead_letters(self, partition: Partition, records: Iterable[tuple[Received, Refusal]]) -> list[Message]:
         """One message a refused record: its bytes untouched, and why, in the headers."""
         return [
             Message(
@@ -75,7 +75,7 @@ class Publisher:
                     ("topic", partition.topic.encode()),
                     ("partition", str(partition.number).encode()),
                     ("offset", str(record.offset).encode()),
-                    ("timestamp_ms", str(record.timestamp_ms).encode()),
+                    ("timestamp_ms", str(record.timestamp).encode()),
                     ("stage", refusal.stage.encode()),
                     ("error", refusal.error.encode()),
                     ("reason", refusal.reason.value.encode()),

@@ -11,18 +11,23 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from model.block import FrameBlock
 from model.state import StepState
-from stream.records import Telemetry
 
 
 class Held(NamedTuple):
-    """A frame that waits for earlier ones; ``slot`` is its first."""
+    """A frame that waits for earlier ones: the row of a block."""
 
     t_ms: int
     offset: int
     arrived_ms: int
-    slot: int
-    frame: Telemetry
+    block: FrameBlock
+    row: int
+
+    @property
+    def slot(self) -> int:
+        """Its first slot."""
+        return int(self.block.first_slot[self.row])
 
 
 @dataclass(slots=True)
@@ -65,9 +70,9 @@ class Reordering:
             if (lane := self._lanes.get(held.slot)) is not None:
                 yield from self._release(lane, held.t_ms)
 
-    def was_released(self, frame: Telemetry, slots: NDArray[np.int64]) -> bool:
-        """Whether a frame from before the restored state is in it; otherwise it waited, and has to wait again."""
-        return frame.t_ms <= self._stands_ms(slots)
+    def was_released(self, t_ms: int, slots: NDArray[np.int64]) -> bool:
+        """Whether a frame of this time is in the restored state; otherwise it waited, and has to wait again."""
+        return t_ms <= self._stands_ms(slots)
 
     def waiting(self, slots: NDArray[np.int64]) -> tuple[int, int] | None:
         """Offset and arrival of the first frame that waits for the given slots, if any does."""
@@ -81,11 +86,11 @@ class Reordering:
             assert lane is None or not lane.waiting, "a pack is gone long after its last record was released"
 
     def _lane(self, held: Held) -> _Lane:
-        lane = self._lanes.get(held.slot)
+        slot = held.slot
+        lane = self._lanes.get(slot)
         if lane is None:
-            cells = len(held.frame.voltage_v) if isinstance(held.frame.voltage_v, list) else 1
-            stands_ms = self._stands_ms(np.arange(held.slot, held.slot + cells))
-            lane = self._lanes[held.slot] = _Lane(newest_ms=stands_ms, released_ms=stands_ms)
+            stands_ms = self._stands_ms(np.arange(slot, slot + held.block.cells[held.row]))
+            lane = self._lanes[slot] = _Lane(newest_ms=stands_ms, released_ms=stands_ms)
         return lane
 
     def _release(self, lane: _Lane, until_ms: int) -> Iterator[Held]:

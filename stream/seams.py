@@ -13,22 +13,38 @@ class Partition(NamedTuple):
     number: int
 
 
+class Received(Protocol):
+    """One input record as it came: nothing is decoded yet. A Kafka client's own records are such, and no copies."""
+
+    @property
+    def offset(self) -> int:
+        """Its place in the partition."""
+
+    @property
+    def timestamp(self) -> int:
+        """When it was made or arrived, as the topic has it: ms since 1970, UTC."""
+
+    @property
+    def key(self) -> bytes | None:
+        """What chose its partition."""
+
+    @property
+    def value(self) -> bytes | None:
+        """Its content."""
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]:
+        """Such as ``content-type``."""
+
+
 class Record(NamedTuple):
-    """One input record as received: nothing is decoded yet."""
+    """A record that was put together here; see `Received`."""
 
     offset: int
-    timestamp_ms: int
+    timestamp: int
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]] = ()
-
-    @property
-    def content_type(self) -> str | None:
-        """The ``content-type`` header, if there is one."""
-        for name, value in self.headers:
-            if name == "content-type":
-                return value.decode("latin-1")
-        return None
 
 
 class Polled(NamedTuple):
@@ -39,7 +55,7 @@ class Polled(NamedTuple):
     """
 
     partition: Partition
-    records: Sequence[Record]
+    records: Sequence[Received]
     replayed: bool = False
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import structlog
@@ -24,7 +24,7 @@ from stream.health import Health
 from stream.kafka.client import connection, patiently, started, stopped
 from stream.kafka.membership import cannot_go_on, keep_name
 from stream.kafka.watchdog import Progress
-from stream.seams import Holder, Partition, Polled, Record
+from stream.seams import Holder, Partition, Polled, Received
 from stream.settings import Settings
 from stream.telemetry import Telemetry
 
@@ -278,11 +278,10 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
         committed = await self._consumer.committed(tp)
         return committed, (await self._consumer.beginning_offsets([tp]))[tp]
 
-    def _split(self, partition: Partition, fetched: Collection[Any]) -> Iterator[Polled]:
+    def _split(self, partition: Partition, records: Sequence[Received]) -> Iterator[Polled]:
         """Records of one partition, parted where its restored state ends."""
         if partition not in self._open:
             return
-        records = [Record(r.offset, r.timestamp, r.key, r.value, r.headers) for r in fetched]
         self._last_record_s = self._clock.monotonic_s()
         self._next[partition] = records[-1].offset + 1
         restore = self._open[partition]

@@ -15,6 +15,7 @@ from model.steps import new_cursor
 from model.windows import WindowBatch
 from stream.cells import Cells
 from stream.checkpoint import Checkpoint
+from stream.frames import frames_of
 from stream.pages import MARK_KEY, PageError, decode, encode
 from stream.records import CellSample, PackFrame
 from stream.restoration import Restoration
@@ -116,7 +117,8 @@ class Member:
         arrived_ms = np.array([arrived for _, arrived in self.log[begin:end]], np.int64)
         outcome = Outcome()
         steps = self.cells.state.steps
-        for admitted, refused in self.cells.admit(frames, range(len(frames)), offset, arrived_ms, replayed=replayed):
+        admissions = self.cells.admit(frames_of(frames), offset, arrived_ms, frames.__getitem__, replayed=replayed)
+        for admitted, refused in admissions:
             outcome.refused += [(begin + each.position, each.reason) for each in refused]
             cursor = new_cursor()
             while cursor[0] < admitted.block.frames:

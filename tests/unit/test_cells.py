@@ -9,6 +9,7 @@ import pytest
 
 from model.schema import CycleSteps
 from stream.cells import Cells
+from stream.frames import frames_of
 from stream.records import CellSample, PackFrame
 from stream.refusal import Reason
 from stream.settings import LimitSettings
@@ -30,7 +31,9 @@ def sample(**changes: Any) -> CellSample:
 
 def admit(cells: Cells, *frames: PackFrame | CellSample, received_ms: int = NOW_MS, offset: int = 100):
     count = len(frames)
-    (found,) = cells.admit(frames, range(count), np.arange(offset, offset + count), np.full(count, received_ms))
+    (found,) = cells.admit(
+        frames_of(frames), np.arange(offset, offset + count), np.full(count, received_ms), frames.__getitem__
+    )
     return found
 
 

@@ -6,10 +6,11 @@ import json
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from stream.codec import Codec
-from stream.records import CellSample, PackFrame
+from stream.frames import Frames
 from stream.refusal import Reason
 from stream.seams import Record
 
@@ -33,6 +34,16 @@ def frame(**changes: Any) -> bytes:
 
 def sample(**changes: Any) -> bytes:
     return json.dumps({**SAMPLE, **changes}).encode()
+
+
+def assert_same(found: Frames, expected: Frames) -> None:
+    """Bit for bit."""
+    assert found.pack_ids == expected.pack_ids
+    for mine, theirs in zip(
+        (*found.block, found.pack, found.cell), (*expected.block, expected.pack, expected.cell), strict=True
+    ):
+        assert mine.dtype == theirs.dtype
+        assert mine.tobytes() == theirs.tobytes()
 
 
 def without(field: str, record: dict[str, Any] = FRAME) -> bytes:
@@ -77,34 +88,34 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_bad_record_is_refused_with_its_reason_field_and_value(name):
     value, reason, said = BAD[name]
-    decoded, index, refused = codec.decode([Record(5, 0, b"k", frame()), Record(6, 0, b"k", value)])
-    assert len(decoded) == 1
-    assert index == [0]
+    decoded, refused = codec.decode([Record(5, 0, b"k", frame()), Record(6, 0, b"k", value)])
+    assert decoded.position.tolist() == [0]
     assert [(refusal.position, refusal.reason) for refusal in refused] == [(1, reason)]
     assert said in refused[0].error
     assert len(refused[0].error) < 300
 
 
 def test_record_without_value_is_refused():
-    assert codec.decode([Record(0, 0, b"k", None)])[2][0].reason is Reason.EMPTY
+    assert codec.decode([Record(0, 0, b"k", None)])[1][0].reason is Reason.EMPTY
 
 
 def test_both_kinds_are_read_and_unknown_fields_are_left_alone():
-    decoded, _, refused = codec.decode([Record(0, 0, None, frame(vendor="x")), Record(1, 0, None, sample())])
+    decoded, refused = codec.decode([Record(0, 0, None, frame(vendor="x")), Record(1, 0, None, sample())])
     assert not refused
-    assert isinstance(decoded[0], PackFrame)
-    assert isinstance(decoded[1], CellSample)
-    assert (decoded[1].cell, decoded[1].voltage_v) == (7, 3.312)
+    assert decoded.cell.tolist() == [-1, 7]
+    assert decoded.block.cells.tolist() == [2, 1]
+    np.testing.assert_array_equal(decoded.block.voltage_v, np.array([3.312, 3.313, 3.312], np.float32))
 
 
 def test_content_type_chooses_the_codec():
     packed = msgspec.msgpack.encode(FRAME)
     headers = (("content-type", b"application/msgpack"),)
-    from_msgpack = codec.decode([Record(0, 0, None, packed, headers)])[0]
-    assert from_msgpack == codec.decode([Record(0, 0, None, frame())])[0]
+    from_msgpack, refused = codec.decode([Record(0, 0, None, packed, headers)])
+    assert not refused
+    assert_same(from_msgpack, codec.decode([Record(0, 0, None, frame())])[0])
 
 
 def test_unknown_content_type_is_refused_by_name():
-    refused = codec.decode([Record(0, 0, None, frame(), (("content-type", b"text/xml"),))])[2]
+    refused = codec.decode([Record(0, 0, None, frame(), (("content-type", b"text/xml"),))])[1]
     assert refused[0].reason is Reason.UNKNOWN_CONTENT_TYPE
     assert "text/xml" in refused[0].error

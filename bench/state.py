@@ -95,11 +95,13 @@ def _cells(steps: SampleSteps | CycleSteps) -> Cells:
 
 
 def _fold(cells: Cells, taken: Sequence[Record]) -> None:
-    frames, index, refused = Codec(2**20).decode(taken)
+    codec = Codec(2**20)
+    frames, refused = codec.decode(taken)
     assert not refused
     offset = np.array([record.offset for record in taken], np.int64)
     nowhere = WindowBatch.empty(2, cells.state.steps.window, len(cells.state.steps.channels))
-    for admitted, refused in cells.admit(frames, index, offset, np.full(len(taken), 2**52)):
+    admissions = cells.admit(frames, offset, np.full(len(taken), 2**52), lambda position: codec.read(taken[position]))
+    for admitted, refused in admissions:
         assert not refused
         cells.update(admitted, new_cursor(), nowhere, 0, emit=False)
 

@@ -55,7 +55,7 @@ def test_interval_is_what_the_queue_of_turns_makes_of_it() -> None:
         pacing.turn_s(0.0)
     assert pacing.interval_s(0.0) == pytest.approx(64 * COST_S / SHARE)
     assert pacing.interval_s(0.5) == pytest.approx(64 * COST_S / SHARE - 0.5)
-    assert pacing.interval_s(0.9) == FLOOR_S
+    assert pacing.interval_s(64 * COST_S / SHARE - FLOOR_S / 2) == FLOOR_S
 
 
 def test_what_runs_beside_transactions_does_not_count_as_theirs() -> None:

@@ -1,4 +1,4 @@
-"""Transactions of many partitions share a tenth of a core, in turn; those of few come as often as is asked."""
+"""Transactions of many partitions share a small part of a core, in turn; those of few come as often as is asked."""
 
 from __future__ import annotations
 

@@ -39,8 +39,9 @@ def new_cursor() -> NDArray[np.int64]:
 class StepState:
     """The state of all cells for one kind of steps.
 
-    ``arrays`` is a named tuple of arrays whose first axis is the slot; its ``rows`` have ``t_ms`` and ``cycle``, both
-    -1 in a cell that has seen nothing, and count its steps in ``step``; its ``ring`` holds the newest of them.
+    ``arrays`` is a named tuple of arrays whose first axis is the slot. ``t_ms`` and ``cycle``, both -1 in a cell that
+    has seen nothing, and ``step``, which counts its steps, are among them or columns of ``rows``; ``ring`` holds its
+    newest steps.
     ``settled`` names the arrays that no longer change after a cell's first ``settled_after`` steps.
     ``kernel(block, cursor, out, filled, emit, arrays, counts, rule)`` is compiled.
     """
@@ -60,6 +61,8 @@ class StepState:
         self.settled_after = settled_after
         self.counts = np.zeros(4, np.int64)
         self.slots = 0
+        columns = arrays._fields if "rows" not in arrays._fields else arrays.rows.dtype.names
+        self._counters = [name for name in ("step", "first_step") if name in columns]
         self._rule = rule
         self._kernel = kernel
 
@@ -69,24 +72,29 @@ class StepState:
         arrays = [(name, array.dtype.descr, array.shape[1:]) for name, array in self.arrays._asdict().items()]
         return hashlib.sha256(f"{self.steps.fingerprint}{arrays}".encode()).hexdigest()[:12]
 
-    def reserve(self, slots: int) -> None:
-        """Makes room for ``slots`` cells; new ones have seen nothing."""
-        held = len(self.arrays.rows)
-        if slots > held:
-            self.arrays = type(self.arrays)(*(grown(array, slots) for array in self.arrays))
-            self.arrays.rows["t_ms"][held:] = -1
-            self.arrays.rows["cycle"][held:] = -1
-        self.slots = max(slots, self.slots)
+    def column(self, name: str) -> NDArray[Any]:
+        """One value of each cell, [slots]: a column of the rows, or an array of its own. Holds until `reserve`."""
+        arrays = self.arrays
+        return getattr(arrays, name) if name in arrays._fields else arrays.rows[name]  # type: ignore[no-any-return]
+
+    def reserve(self, slots: int, bound: int = 0) -> None:
+        """Makes room for ``slots`` cells, which may once be ``bound``; new ones have seen nothing."""
+        if slots > len(self.arrays.ring):
+            self.arrays = type(self.arrays)(*(grown(array, slots, bound) for array in self.arrays))
+        if slots > self.slots:
+            # Only rows in use: what is never written takes no memory.
+            for name in ("t_ms", "cycle"):
+                self.column(name)[self.slots : slots] = -1
+            self.slots = slots
 
     def begin(self, slots: slice, step: int) -> None:
         """Cells that have seen nothing, in place of what the slots held; their steps are counted on from ``step``."""
         for array in self.arrays:
             array[slots] = np.zeros((), array.dtype)
-        rows = self.arrays.rows
-        rows["t_ms"][slots] = rows["cycle"][slots] = -1
-        for name in ("step", "first_step"):
-            if name in rows.dtype.names:
-                rows[name][slots] = step
+        for name in ("t_ms", "cycle"):
+            self.column(name)[slots] = -1
+        for name in self._counters:
+            self.column(name)[slots] = step
 
     def dump(self, part: Part, slots: NDArray[np.int64], block: int = 0) -> bytes:
         """One part of the state of the given slots: little-endian, array after array; of the ring one block."""

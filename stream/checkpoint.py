@@ -95,7 +95,7 @@ class Checkpoint:
         slots = pack.slots()
         for chunk, first in enumerate(range(0, len(slots), CHUNK)):
             part = slots[first : first + CHUNK]
-            step, before = state.arrays.rows["step"][part], saved_step[part]
+            step, before = state.column("step")[part], saved_step[part]
             pages = [(Part.OPEN, 0)]
             if state.settled and ((before < pack.first_step + state.settled_after) & (step > before)).any():
                 pages.append((Part.SETTLED, 0))

@@ -111,7 +111,7 @@ class Packs:
     def end(self, pack: Pack) -> None:
         """Forgets a pack but for the number of its last step."""
         slots = pack.slots()
-        pack.last_step = int(self.state.arrays.rows["step"][slots].max(initial=pack.first_step))
+        pack.last_step = int(self.state.column("step")[slots].max(initial=pack.first_step))
         if pack.last_step:
             self.last_step[pack.pack_id] = pack.last_step
         if pack.slot_of_cell is None:
@@ -166,13 +166,13 @@ class Packs:
         left = self._free.get(len(cells))
         first = left.pop() if left else self.state.slots
         end = first + len(cells)
-        self.state.reserve(end)
+        self.state.reserve(end, self.max_cells)
         self.state.begin(slice(first, end), pack.first_step)
         if end > len(self._pack_of_slot):
-            self.saved_step = grown(self.saved_step, end)
-            self.born_at = grown(self.born_at, end)
-            self._pack_of_slot = grown(self._pack_of_slot, end)
-            self._cell_of_slot = grown(self._cell_of_slot, end)
+            self.saved_step = grown(self.saved_step, end, self.max_cells)
+            self.born_at = grown(self.born_at, end, self.max_cells)
+            self._pack_of_slot = grown(self._pack_of_slot, end, self.max_cells)
+            self._cell_of_slot = grown(self._cell_of_slot, end, self.max_cells)
         self.saved_step[first:end] = pack.first_step
         self.born_at[first:end] = offset
         self._pack_of_slot[first:end] = pack.index

@@ -100,4 +100,4 @@ class Reordering:
             yield held
 
     def _stands_ms(self, slots: NDArray[np.int64]) -> int:
-        return int(self.state.arrays.rows["t_ms"][slots].max())
+        return int(self.state.column("t_ms")[slots].max())

@@ -74,7 +74,7 @@ class Restoration:
             if not pack.ended and pack.slot_of_cell is not None:
                 pack.slot_of_cell = {number: pack.slot_of_cell[number] for number in numbers}
         slots = self.cells.state.slots
-        packs.saved_step[:slots] = self.cells.state.arrays.rows["step"][:slots]
+        packs.saved_step[:slots] = self.cells.state.column("step")[:slots]
         packs.take_changes()
         self.cells.from_pages = True
         self.cells.arrived_ms = self._mark.arrived_ms

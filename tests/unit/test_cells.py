@@ -158,15 +158,14 @@ def test_pack_that_comes_back_after_its_silence_is_new_and_counts_its_steps_on()
     state = cells()
     admitted, _ = admit(state, frame())
     slot = int(admitted.block.first_slot[0])
-    rows = state.state.arrays.rows
-    rows["step"][slot : slot + 2] = 7, 9
-    rows["t_ms"][slot : slot + 2] = NOW_MS
+    state.state.column("step")[slot : slot + 2] = 7, 9
+    state.state.column("t_ms")[slot : slot + 2] = NOW_MS
     later_ms = NOW_MS + 10**9
     admitted, refused = admit(state, frame(voltage_v=[3.3] * 3, t_ms=later_ms), received_ms=later_ms, offset=200)
     assert not refused, "a pack of another life may have another number of cells"
-    rows = state.state.arrays.rows[admitted.block.first_slot[0] :][:3]
-    assert rows["step"].tolist() == rows["first_step"].tolist() == [9, 9, 9]
-    assert rows["t_ms"].tolist() == [-1, -1, -1]
+    slots = slice(slot := int(admitted.block.first_slot[0]), slot + 3)
+    for name, value in (("step", 9), ("first_step", 9), ("t_ms", -1)):
+        assert state.state.column(name)[slots].tolist() == [value] * 3
     assert state.packs.by_id["P1"].life == 200
 
 

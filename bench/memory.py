@@ -101,6 +101,7 @@ def _frames(packs: int, t_ms: int) -> FrameBlock:
         current_a=np.full(packs, 1.0, np.float32),
         cycle=np.zeros(packs, np.int32),
         nominal_ah=np.full(packs, 50.0, np.float32),
+        capacity_ah=np.full(packs, np.nan, np.float32),
         voltage_start=np.zeros(packs, np.int64),
         voltage_v=np.full(CELLS, 3.6, np.float32),
         temp_start=np.zeros(packs, np.int64),

@@ -73,6 +73,7 @@ def _block(turn: int) -> FrameBlock:
         current_a=np.where((at // 25) % 2 == 0, 1.5, -1.5).astype(np.float32),
         cycle=np.full(frames, turn, np.int32),
         nominal_ah=np.full(frames, 2.0, np.float32),
+        capacity_ah=np.full(frames, np.nan, np.float32),
         voltage_start=np.arange(frames, dtype=np.int64) * CELLS,
         voltage_v=volts.astype(np.float32).ravel(),
         temp_start=np.arange(frames, dtype=np.int64) * 4,

@@ -18,8 +18,9 @@ class FrameBlock(NamedTuple):
     """Frames in arrival order; a cell sample is a frame of one cell. The cells of a frame sit in consecutive slots.
 
     first_slot: int64 [f]. cells: int64 [f]. t_ms: int64 [f]. current_a: float32 [f]. cycle: int32 [f], -1 unknown.
-    nominal_ah: float32 [f], NaN unknown. voltage_start, temp_start: int64 [f], where the frame's readings begin.
-    probes: int64 [f]. voltage_v: float32 [sum of cells], NaN invalid. temp_degc: float32 [sum of probes], NaN invalid.
+    nominal_ah: float32 [f], NaN unknown. capacity_ah: float32 [f], a capacity measured in that cycle, NaN where none is.
+    voltage_start, temp_start: int64 [f], where the frame's readings begin. probes: int64 [f].
+    voltage_v: float32 [sum of cells], NaN invalid. temp_degc: float32 [sum of probes], NaN invalid.
     """
 
     first_slot: NDArray[np.int64]
@@ -28,6 +29,7 @@ class FrameBlock(NamedTuple):
     current_a: NDArray[np.float32]
     cycle: NDArray[np.int32]
     nominal_ah: NDArray[np.float32]
+    capacity_ah: NDArray[np.float32]
     voltage_start: NDArray[np.int64]
     voltage_v: NDArray[np.float32]
     temp_start: NDArray[np.int64]
@@ -48,6 +50,7 @@ class FrameBlock(NamedTuple):
             current_a=self.current_a[frames],
             cycle=self.cycle[frames],
             nominal_ah=self.nominal_ah[frames],
+            capacity_ah=self.capacity_ah[frames],
             voltage_start=self.voltage_start[frames],
             temp_start=self.temp_start[frames],
             probes=self.probes[frames],

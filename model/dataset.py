@@ -127,6 +127,7 @@ def block_of(recording: Recording) -> FrameBlock:
         current_a=recording.current_a,
         cycle=recording.cycle,
         nominal_ah=np.full(frames, nominal_ah, np.float32),
+        capacity_ah=np.full(frames, np.nan, np.float32),
         voltage_start=np.arange(frames, dtype=np.int64) * cells,
         voltage_v=recording.voltage_v.flatten(),
         temp_start=np.arange(frames, dtype=np.int64) * probes,

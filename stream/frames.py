@@ -77,6 +77,7 @@ def frames_of(telemetry: Sequence[Telemetry], position: Sequence[int] | None = N
             current_a=np.array([frame.current_a for frame in telemetry], np.float64).astype(np.float32),
             cycle=np.array([-1 if frame.cycle is None else frame.cycle for frame in telemetry], np.int32),
             nominal_ah=np.array([frame.nominal_capacity_ah for frame in telemetry], np.float64).astype(np.float32),
+            capacity_ah=np.array([frame.capacity_ah for frame in telemetry], np.float64).astype(np.float32),
             voltage_start=np.cumsum(cell_counts) - cell_counts,
             voltage_v=np.array(voltages, np.float64).astype(np.float32),
             temp_start=np.cumsum(probe_counts) - probe_counts,

@@ -67,10 +67,21 @@ def scan(values: Sequence[bytes]) -> Frames:
     integers = np.empty((9, count), np.int64)
     cells, t_ms, voltage_start, temp_start, probes, pack, cell, position, first_slot = integers
     first_slot[:] = NO_SLOT
-    current_a, nominal_ah = np.empty((2, count), np.float32)
+    current_a, nominal_ah, capacity_ah = np.empty((3, count), np.float32)
     voltage_v, temp_degc, cycle = np.empty(most, np.float32), np.empty(most, np.float32), np.empty(count, np.int32)
     block = FrameBlock(
-        first_slot, cells, t_ms, current_a, cycle, nominal_ah, voltage_start, voltage_v, temp_start, probes, temp_degc
+        first_slot=first_slot,
+        cells=cells,
+        t_ms=t_ms,
+        current_a=current_a,
+        cycle=cycle,
+        nominal_ah=nominal_ah,
+        capacity_ah=capacity_ah,
+        voltage_start=voltage_start,
+        voltage_v=voltage_v,
+        temp_start=temp_start,
+        probes=probes,
+        temp_degc=temp_degc,
     )
     ids = np.empty((count, 2), np.int64)
     known = np.full(1 << (2 * count).bit_length(), -1, np.int32)
@@ -110,7 +121,7 @@ def _record(text, at, end, block, cell, frame, readings, temps):  # type: ignore
     field = -1
     voltage_list = temp_list = temp_single = False
     to_reading, to_temp = readings, temps
-    block.cycle[frame], block.nominal_ah[frame] = -1, np.nan
+    block.cycle[frame], block.nominal_ah[frame], block.capacity_ah[frame] = -1, np.nan, np.nan
     more = text[at] == OPEN
     while more:
         at += 1
@@ -161,6 +172,7 @@ def _record(text, at, end, block, cell, frame, readings, temps):  # type: ignore
                 block.nominal_ah[frame] = value
                 at = at if value > 0 else -1
             elif field == CAPACITY_AH:
+                block.capacity_ah[frame] = value
                 at = at if value > 0 else -1
         if at < 0:
             return False, readings, temps, 0, 0

@@ -47,6 +47,7 @@ def block(
         current_a=np.array(current_a, np.float32),
         cycle=np.full(frames, -1, np.int32) if cycle is None else np.array(cycle, np.int32),
         nominal_ah=np.full(frames, nominal_ah, np.float32),
+        capacity_ah=np.full(frames, np.nan, np.float32),
         voltage_start=np.arange(frames, dtype=np.int64) * cells,
         voltage_v=volts.ravel(),
         temp_start=np.arange(frames, dtype=np.int64) * temps.shape[1],

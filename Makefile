@@ -25,7 +25,7 @@ help:
 	@echo 'make test      lint, types, import rules, all tests (ARGS="-k name" narrows them)'
 	@echo 'make setup     .venv with everything for development'
 	@echo 'make lint      ruff, mypy --strict, import-linter, file lengths'
-	@echo 'make chaos     the tests that kill things on purpose, with many seeds (SEEDS=50), and their table'
+	@echo 'make chaos     the tests that kill things on purpose, SEEDS=60 runs of them, and their table'
 	@echo 'make bench     speed, as ratios in one run (ARGS="service" runs one, ARGS=--check compares)'
 	@echo 'make bench-peers  the same job done with other stream processors, side by side'
 	@echo 'make accuracy  backtests over recorded data, beside the baselines'
@@ -72,7 +72,7 @@ test: lint
 	$(BIN)/python -m pytest $(ARGS)
 
 chaos: $(VENV)/.dev
-	SEEDS=$(or $(SEEDS),50) $(BIN)/python -m pytest tests/chaos -p no:randomly $(ARGS)
+	SEEDS=$(or $(SEEDS),60) $(BIN)/python -m pytest tests/chaos -p no:randomly $(ARGS)
 
 bench: $(VENV)/.dev
 ifeq ($(BENCH),)

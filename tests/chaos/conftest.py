@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-from collections.abc import AsyncIterator, Iterator
+import random
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from rich.console import Console
@@ -21,7 +23,8 @@ from tests.oracle import Oracle, clean_run
 from tests.service import settings
 from tests.telemetry import artifact, records
 
-SEEDS = int(os.environ.get("SEEDS", "1"))
+T = TypeVar("T")
+SEEDS = int(os.environ.get("SEEDS", "0"))
 RUNS: pytest.StashKey[list[Run]] = pytest.StashKey()
 RESULTS = Path("build", "chaos.json")
 PACKS = [f"P{number}" for number in range(8)]
@@ -30,9 +33,30 @@ BAD_EVERY = 97
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Each schedule runs with SEEDS seeds, one if nothing is said."""
+    """Each schedule may run with any seed below SEEDS; with the first if nothing is said."""
     if "seed" in metafunc.fixturenames:
-        metafunc.parametrize("seed", range(SEEDS))
+        metafunc.parametrize("seed", range(SEEDS or 1))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deals SEEDS seeds out over the schedules that were asked for, in turn: each seed is one run."""
+    if SEEDS:
+        left_out = others_turns([(item, item.nodeid.partition("[")[0], _seed(item)) for item in items])
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
+
+def others_turns(runs: Sequence[tuple[T, str, int | None]]) -> list[T]:
+    """Of all runs (each with its schedule and seed, none where it is not seeded) those that are another schedule's."""
+    schedules = sorted({schedule for _, schedule, seed in runs if seed is not None})
+    return [run for run, schedule, seed in runs if seed is not None and schedules[seed % len(schedules)] != schedule]
+
+
+def _seed(item: pytest.Item) -> int | None:
+    seed = item.callspec.params.get("seed") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
+    assert seed is None or isinstance(seed, int)
+    return seed
 
 
 def hasty(bootstrap: str, name: str, model: Path, **more: int) -> Settings:
@@ -100,10 +124,10 @@ async def stage(
     name = request.function.__name__
     schedule = name.partition("_after_")[2].replace("_", " ")
     once = "at_least_once" not in name
-    named = once and seed % 2 == 1  # the embedded broker is not made for it
     known = asyncio.get_running_loop().create_future()
     known.set_result(oracle)
     due = sorted(prediction["source"]["offset"] for prediction in oracle.values())
+    named = once and random.Random(f"{schedule} {seed}: by name?").random() < 0.5  # the embedded broker cannot
     play = Stage(schedule, seed, where, telemetry, due, known, once=once, named=named)
     try:
         await play.open()

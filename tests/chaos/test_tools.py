@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from stream.kafka.broker import HOST
+from tests.chaos.conftest import others_turns
 from tests.kafka import disk
 from tests.kafka.proxy import Proxy
 from tests.oracle import Agreement, Oracle, agree, compare
@@ -31,6 +32,16 @@ def test_the_comparison_counts_what_is_twice_missing_unknown_changed_and_out_of_
     with pytest.raises(AssertionError):
         agree([*good, good[0]], oracle, once=True)
     assert agree([*good, good[0]], oracle, once=False).duplicates == 1
+
+
+@pytest.mark.parametrize(("seeds", "schedules"), [(50, 12), (3, 5), (7, 1)])
+def test_each_seed_is_one_run_and_every_schedule_gets_its_share(seeds: int, schedules: int) -> None:
+    every = [((schedule, seed), str(schedule), seed) for schedule in range(schedules) for seed in range(seeds)]
+    left_out = others_turns([*every, ((0, 0), "not seeded", None)])
+    kept = [run for run, *_ in every if run not in left_out]
+    assert sorted(seed for _, seed in kept) == list(range(seeds))
+    shares = [sum(schedule == run[0] for run in kept) for schedule in range(schedules)]
+    assert max(shares) - min(shares) <= 1
 
 
 async def test_a_stalled_network_keeps_what_it_was_given_and_a_cut_one_loses_it() -> None:

@@ -18,7 +18,7 @@ class FrameBlock(NamedTuple):
     """Frames in arrival order; a cell sample is a frame of one cell. The cells of a frame sit in consecutive slots.
 
     first_slot: int64 [f]. cells: int64 [f]. t_ms: int64 [f]. current_a: float32 [f]. cycle: int32 [f], -1 unknown.
-    nominal_ah: float32 [f], NaN unknown. capacity_ah: float32 [f], a capacity measured in that cycle, NaN where none is.
+    nominal_ah: float32 [f], NaN unknown. capacity_ah: float32 [f], as measured in that cycle, NaN where not.
     voltage_start, temp_start: int64 [f], where the frame's readings begin. probes: int64 [f].
     voltage_v: float32 [sum of cells], NaN invalid. temp_degc: float32 [sum of probes], NaN invalid.
     """

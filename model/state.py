@@ -79,8 +79,10 @@ class StepState:
 
     def reserve(self, slots: int, bound: int = 0) -> None:
         """Makes room for ``slots`` cells, which may once be ``bound``; new ones have seen nothing."""
-        if slots > len(self.arrays.ring):
-            self.arrays = type(self.arrays)(*(grown(array, slots, bound) for array in self.arrays))
+        # Each by itself: a large array has room for more than a small one.
+        if slots > min(map(len, self.arrays)):
+            arrays = (array if slots <= len(array) else grown(array, slots, bound) for array in self.arrays)
+            self.arrays = type(self.arrays)(*arrays)
         if slots > self.slots:
             # Only rows in use: what is never written takes no memory.
             for name in ("t_ms", "cycle"):

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from model.growth import LARGE_BYTES, grown
+from model.schema import CycleSteps, SampleSteps
+from model.steps import new_state
 
 ROW = 1000  # float64
 
@@ -37,3 +39,12 @@ def test_array_grows_where_the_system_does_not_promise_room_for_all_that_may_com
     array = grown(np.ones((LARGE_BYTES // (8 * ROW), ROW)), 2000, bound=bound)
     assert 2000 <= len(array) < bound
     assert array.sum() == LARGE_BYTES // (8 * ROW) * ROW
+
+
+@pytest.mark.parametrize("steps", [CycleSteps(), SampleSteps()], ids=lambda steps: steps.kind)
+def test_every_array_of_a_state_has_room_for_every_cell(steps):
+    state = new_state(steps)
+    for slots in (1, 17, 600, 5000, 9000, 30_000, 70_000):
+        state.reserve(slots, 50_000)
+        assert all(len(array) >= slots for array in state.arrays), "a large array has room for more than a small one"
+        assert state.column("t_ms")[slots - 1] == -1

@@ -51,7 +51,9 @@ def assemble(
         codec=codec,
         steps=manifest.steps,
         batcher=Batcher(batches, settings.batch.deadline_ms / 1000),
-        runner=ModelRunner(model, on_model_turn, clock),
+        runner=ModelRunner(
+            model, on_model_turn, clock, min_steps=manifest.steps.min_steps, targets=len(manifest.targets)
+        ),
         publisher=Publisher(
             codec,
             predictions_topic=settings.topics.predictions,
@@ -85,7 +87,9 @@ def shadow_of(
     return Shadow(
         first,
         manifest,
-        runner=ModelRunner(model, lambda: None, pipeline.clock),
+        runner=ModelRunner(
+            model, lambda: None, pipeline.clock, min_steps=manifest.steps.min_steps, targets=len(manifest.targets)
+        ),
         publisher=publisher,
         sink=sink,
         spare=spare,

@@ -89,7 +89,8 @@ class Batcher:
     def predicted(self, windows: int, seconds: float) -> None:
         """A batch came back from the model, which took so long for so many: the device may be idle now."""
         self._running -= 1
-        self.cost.observe(windows, seconds)
+        if windows:  # else it was not asked
+            self.cost.observe(windows, seconds)
 
     def give_back(self, batch: Batch) -> None:
         """A batch whose results were taken over."""

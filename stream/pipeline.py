@@ -144,7 +144,7 @@ class Pipeline:
             batch, quantiles, error = predicted.batch, predicted.quantiles, predicted.error
             faults.reach("predicted")
             self.batcher.predicted(predicted.padded, predicted.seconds)
-            self.telemetry.batch_done(batch.filled, predicted.padded, predicted.waited_s, predicted.seconds)
+            self.telemetry.batch_done(predicted.asked, predicted.padded, predicted.waited_s, predicted.seconds)
             self._fire()
             if error is not None or quantiles is None:
                 raise RuntimeError("the model failed on a batch of windows") from error

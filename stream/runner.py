@@ -42,13 +42,15 @@ class Model(Protocol):
 class Predicted(NamedTuple):
     """A batch with its quantiles, float32 [filled, targets, 3], or the error that the model raised.
 
-    ``model_id`` is who answered; ``padded`` windows were computed in ``seconds``, ``waited_s`` after the first came in.
+    Quantiles are NaN where a window is too short to be answered. ``model_id`` is who answered the ``asked`` others:
+    ``padded`` windows were computed in ``seconds``, ``waited_s`` after the first came in.
     """
 
     batch: Batch
     quantiles: NDArray[np.float32] | None
     error: Exception | None
     model_id: str
+    asked: int
     padded: int
     waited_s: float
     seconds: float
@@ -65,11 +67,16 @@ class _Swap(NamedTuple):
 class ModelRunner:
     """Runs one model on one thread, first in first out; results arrive on ``results`` in the same order.
 
-    ``on_turn`` is called from that thread, at least every second while it is not predicting.
+    It is not asked for windows of fewer than ``min_steps`` steps; ``targets`` is how many it answers to. ``on_turn`` is
+    called from that thread, at least every second while it is not predicting.
     """
 
-    def __init__(self, model: Model, on_turn: Callable[[], None], clock: Clock) -> None:
+    def __init__(
+        self, model: Model, on_turn: Callable[[], None], clock: Clock, *, min_steps: int, targets: int
+    ) -> None:
         self.model = model
+        self.min_steps = min_steps
+        self.targets = targets
         self.on_turn = on_turn
         self.clock = clock
         self.results: asyncio.Queue[Predicted] = asyncio.Queue()
@@ -126,16 +133,14 @@ class ModelRunner:
 
     def _predicted(self, batch: Batch, loop: asyncio.AbstractEventLoop) -> Predicted:
         began_s = self.clock.monotonic_s()
+        enough = np.flatnonzero(batch.windows.length[: batch.filled] >= self.min_steps)
         quantiles: NDArray[np.float32] | None = None
         failure: Exception | None = None
         try:
-            windows = batch.windows
-            quantiles = self.model.predict(windows.windows, batch.filled)
-            strange = self.model.strange(windows.windows, batch.filled)
-            windows.flags[: batch.filled][strange] |= OUT_OF_DISTRIBUTION
+            quantiles = self._answers(batch, enough)
         except Exception as error:  # noqa: BLE001 - whatever the model raises ends the stream, not this thread alone
             failure = error
-        if self._untried is not None:
+        if self._untried is not None and len(enough):
             (former, restored), self._untried = self._untried, None
             if failure is not None:
                 self.model = former
@@ -146,10 +151,22 @@ class ModelRunner:
             quantiles,
             failure,
             self.model.model_id,
-            self.model.padded(batch.filled),
+            len(enough),
+            self.model.padded(len(enough)),
             began_s - batch.opened_s,
             self.clock.monotonic_s() - began_s,
         )
+
+    def _answers(self, batch: Batch, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Quantiles float32 [filled, targets, 3] of the windows in ``rows``, NaN elsewhere; flags the strange ones."""
+        quantiles = np.full((batch.filled, self.targets, 3), np.nan, np.float32)
+        if count := len(rows):
+            # Where all are long enough, and so nearly always, the model reads them from where they lie.
+            windows = batch.windows.windows
+            windows = windows if count == batch.filled else windows.take(rows, axis=0)
+            quantiles[rows] = self.model.predict(windows, count)
+            batch.windows.flags[rows[self.model.strange(windows, count)]] |= OUT_OF_DISTRIBUTION
+        return quantiles
 
 
 def _tell(loop: asyncio.AbstractEventLoop, call: Callable[..., None], argument: object) -> None:

@@ -91,7 +91,9 @@ class Telemetry:
         self._model.info({"hash": model_hash})
 
     def batch_done(self, windows: int, padded: int, waited_s: float, seconds: float) -> None:
-        """The model took ``seconds`` for ``padded`` windows, ``windows`` of them real."""
+        """The model took ``seconds`` for ``padded`` windows, ``windows`` of them real; nothing where there was none."""
+        if not windows:
+            return
         self.batch_windows.observe(windows)
         self.batch_fill.observe(windows / padded)
         self.padding_windows.inc(padded - windows)

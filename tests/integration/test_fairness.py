@@ -19,7 +19,7 @@ from stream.settings import Settings
 from stream.telemetry import Telemetry
 from tests.telemetry import manifest, records
 
-STEPS = SampleSteps(period_s=60, max_gap_s=60, window=4, stride=1)  # each frame but the first makes its cells due
+STEPS = SampleSteps(period_s=60, max_gap_s=60, window=1, stride=1)  # each frame but the first makes its cells due
 BURST, OTHER = Partition("t", 0), Partition("t", 1)
 PACKS, CELLS = 1000, 4
 WINDOWS_A_BATCH = 32

@@ -227,8 +227,9 @@ async def test_windows_that_the_model_finds_strange_are_flagged_and_no_others(tm
             return told[-1]
 
     _, sink = await run(CYCLES, Wary(), manifest, partitions(1))
+    answers = [found["flags"] for found in predictions(sink) if "insufficient_data" not in found["flags"]]
+    assert ["out_of_distribution" in flags for flags in answers] == np.concatenate(told).tolist()
     flagged = ["out_of_distribution" in found["flags"] for found in predictions(sink)]
-    assert flagged == np.concatenate(told).tolist()
     assert sum(flagged) > 3
 
 
@@ -258,8 +259,8 @@ async def test_slow_model_holds_the_source_back(tmp_path):
     pipeline = flow(source, sink, Slow(), manifest, settings, Telemetry())
     running = asyncio.create_task(pipeline.run())
     await asyncio.sleep(0.3)
-    # Each cycle of 40 frames makes three windows due: the batches that exist bound what was read.
-    assert read <= 40 * (2 + BATCHES * windows // 3)
+    # Each cycle of 40 frames makes three windows due: existing batches bound what is read. The first are too short.
+    assert read <= 40 * (2 + CYCLES.min_steps - 1 + BATCHES * windows // 3)
     gate.set()
     await running
     assert read == len(given)

@@ -74,6 +74,17 @@ def test_deadline_that_not_even_one_window_can_meet_makes_no_small_batches():
     assert some.due(100.0) is None
 
 
+def test_batch_for_which_the_model_was_not_asked_teaches_nothing_of_its_cost():
+    some = batcher()
+    for windows, seconds in ((1, 0.5), (0, 0.0)):
+        add(some, 1, 0.0)
+        some.give_back(some.take())
+        some.predicted(windows, seconds)
+    assert some.cost.seconds(1) == pytest.approx(0.5)
+    add(some, 1, 0.0)
+    assert some.due(0.0) is Why.IDLE
+
+
 def test_one_batch_at_most_waits_behind_the_one_that_runs():
     some = batcher(batches=3)
     for _ in range(2):

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
+from model.block import LATE_INPUT, OUT_OF_DISTRIBUTION
 from model.windows import WindowBatch
 from stream.batch import Batch
 from stream.clock import SystemClock
 from stream.runner import ModelRunner, Predicted
+
+MIN_STEPS = 2
 
 
 class Named:
@@ -20,6 +24,7 @@ class Named:
     def __init__(self, number: int, failures: int = 0) -> None:
         self.number = number
         self.failures = failures
+        self.asked: list[int] = []
         self.gate = threading.Event()
         self.gate.set()
 
@@ -29,6 +34,7 @@ class Named:
 
     def predict(self, windows: np.ndarray, n: int) -> np.ndarray:
         self.gate.wait(10)
+        self.asked.append(n)
         if self.failures:
             self.failures -= 1
             raise RuntimeError(f"{self.model_id} fails")
@@ -41,11 +47,15 @@ class Named:
         return np.zeros(n, bool)
 
     def padded(self, n: int) -> int:
-        return n + self.number
+        return n + self.number if n else 0
 
 
-def batch(filled: int = 3) -> Batch:
-    return Batch(WindowBatch.empty(4, 2, 1), filled=filled)
+def batch(lengths: Sequence[int] = (2, 2, 2)) -> Batch:
+    """Windows of these lengths; the one in row ``r`` shows nothing but ``r``."""
+    made = Batch(WindowBatch.empty(len(lengths) + 1, 2, 1), filled=len(lengths))
+    made.windows.length[:-1] = lengths
+    made.windows.windows[:] = np.arange(len(lengths) + 1)[:, None, None]
+    return made
 
 
 async def answered(runner: ModelRunner, count: int) -> list[Predicted]:
@@ -54,7 +64,7 @@ async def answered(runner: ModelRunner, count: int) -> list[Predicted]:
 
 @pytest.fixture
 async def runner():
-    made = ModelRunner(Named(1), lambda: None, SystemClock())
+    made = ModelRunner(Named(1), lambda: None, SystemClock(), min_steps=MIN_STEPS, targets=1)
     made.start()
     yield made
     await made.stop()
@@ -108,10 +118,54 @@ async def test_model_that_has_answered_is_on_its_own(runner):
 
 
 async def test_former_model_that_fails_as_well_ends_it():
-    runner = ModelRunner(Named(1, failures=1), lambda: None, SystemClock())
+    runner = ModelRunner(Named(1, failures=1), lambda: None, SystemClock(), min_steps=MIN_STEPS, targets=1)
     runner.start()
     await runner.swap(Named(2, failures=1), lambda error: None)
     runner.submit(batch())
     (found,) = await answered(runner, 1)
     assert str(found.error) == "model-1 fails"
     await runner.stop()
+
+
+class Echo(Named):
+    """Answers with what the last step of a window shows, and finds every window strange."""
+
+    def predict(self, windows: np.ndarray, n: int) -> np.ndarray:
+        super().predict(windows, n)
+        return np.repeat(windows[:n, -1:], 3, axis=2)
+
+    def strange(self, windows: np.ndarray, n: int) -> np.ndarray:
+        return np.ones(n, bool)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "asked"),
+    [((2, 2, 2), [3]), ((2, 1, 2, 1, 0), [2]), ((0, 1), [])],
+    ids=["all", "some", "none"],
+)
+async def test_model_is_asked_for_windows_that_are_long_enough_and_for_no_others(runner, lengths, asked):
+    model = Echo(1)
+    await runner.swap(model, unexpected)
+    given = batch(lengths)
+    given.windows.flags[:] = LATE_INPUT
+    runner.submit(given)
+    (found,) = await answered(runner, 1)
+    assert model.asked == asked
+    assert found.asked == sum(asked)
+    assert found.padded == model.padded(found.asked)
+    assert found.quantiles is not None
+    expected = [row if length >= MIN_STEPS else np.nan for row, length in enumerate(lengths)]
+    np.testing.assert_array_equal(found.quantiles, np.repeat(expected, 3).reshape(-1, 1, 3))
+    flags = [LATE_INPUT | (OUT_OF_DISTRIBUTION if length >= MIN_STEPS else 0) for length in lengths]
+    assert given.windows.flags.tolist() == [*flags, LATE_INPUT]
+
+
+async def test_batch_of_short_windows_alone_is_no_trial_of_a_new_model(runner):
+    errors: list[Exception] = []
+    await runner.swap(Named(2, failures=1), errors.append)
+    for lengths in ((1, 1), (2, 2)):
+        runner.submit(batch(lengths))
+    found = await answered(runner, 2)
+    assert [each.model_id for each in found] == ["model-2", "model-1"]
+    assert [each.error for each in found] == [None, None]
+    assert len(errors) == 1

@@ -7,86 +7,20 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from model.block import LATE_INPUT, MASKED_INPUT
+from model.cycle_rows import CYCLE_ROW, CycleArrays, CycleRule
 from model.schema import CycleSteps
 from model.state import StepState
 
-# One row a cell. Charges in Ah, energies in Wh, times in s; integrals run from the last close to the last sample.
-CYCLE_ROW = np.dtype(
-    [
-        ("t_ms", np.int64),
-        ("first_ms", np.int64),
-        ("step", np.int64),
-        ("first_step", np.int64),
-        ("charge_ah", np.float64),
-        ("discharge_ah", np.float64),
-        ("charge_wh", np.float64),
-        ("discharge_wh", np.float64),
-        ("charge_s", np.float64),
-        ("discharge_s", np.float64),
-        ("rest_s", np.float64),
-        ("cv_ah", np.float64),
-        ("cv_s", np.float64),
-        ("temp_degc_s", np.float64),
-        ("temp_s", np.float64),
-        ("resistance_sum_ohm", np.float64),
-        ("charge_run_ah", np.float64),
-        ("throughput_ah", np.float64),
-        ("voltage_v", np.float32),
-        ("current_a", np.float32),
-        ("nominal_ah", np.float32),
-        ("voltage_max_v", np.float32),
-        ("voltage_min_v", np.float32),
-        ("temp_max_degc", np.float32),
-        ("cc_current_a", np.float32),
-        ("rest_start_v", np.float32),
-        ("relaxation_v", np.float32),
-        ("resistance_count", np.int32),
-        ("cycle", np.int32),
-        ("flags", np.uint8),
-    ],
-    align=True,
-)
-
-CLOSE_ON = {"cycle": 0, "charge": 1, "equivalent_full_cycle": 2}
 REST_RATE = 0.02  # 1/h: below C/50 a cell rests
 STEP_RATE = 0.2  # 1/h: a current step this large shows a resistance
 STEP_MAX_S = 60.0  # a step seen over a longer interval shows diffusion rather than resistance
 CV_FRACTION = 0.9  # constant voltage has begun when the current fell below this part of its plateau
 CHARGE_RUN = 0.01  # of the nominal capacity: regenerative braking is not yet a charge
+GAP, REST, CHARGE, DISCHARGE = range(4)  # which way the charge went in an interval, if it counts
+CLOSE_ON = {"cycle": 0, "charge": 1, "equivalent_full_cycle": 2}
 REFERENCES = 5  # channels that are also given relative to the cell's own first cycles
-
-
-class CycleArrays(NamedTuple):
-    """One of everything for each cell, as the kernels take it.
-
-    rows: `CYCLE_ROW` [slots]. bins, reference_bins: float32 [slots, 2, B], charge (Ah) in and out by voltage, of the
-    open cycle and (relative to nominal) summed over the cell's first cycles; reference_bins_count: uint8 alike.
-    reference_sum: float32 [slots, 5] and reference_count: uint8 alike, of the channels that have a ``_vs_reference``.
-    ring: float32 [slots, L, C].
-    """
-
-    rows: NDArray[np.void]
-    bins: NDArray[np.float32]
-    reference_bins: NDArray[np.float32]
-    reference_bins_count: NDArray[np.uint8]
-    reference_sum: NDArray[np.float32]
-    reference_count: NDArray[np.uint8]
-    ring: NDArray[np.float32]
-
-
-class CycleRule(NamedTuple):
-    """The parameters of `CycleSteps` as the kernels take them."""
-
-    close_on: int
-    max_gap_s: float
-    min_depth: float
-    bin_low_v: float
-    bin_width_v: float
-    reference_cycles: int
-    nominal_ah: float
 
 
 def new_cycle_state(steps: CycleSteps) -> StepState:
@@ -113,23 +47,52 @@ def new_cycle_state(steps: CycleSteps) -> StepState:
     return StepState(steps, arrays, rule, _update, settled, steps.reference_cycles)
 
 
+class Interval(NamedTuple):
+    """What the current says of the time since the last sample: the same for all cells that stand at one time.
+
+    way: one of GAP, REST, CHARGE, DISCHARGE. moved_ah: in or out. step_a: 0 where the current stepped by too little, or
+    too slowly, to show a resistance.
+    """
+
+    way: int
+    interval_s: float
+    moved_ah: float
+    mean_a: float
+    step_a: float
+    resting: bool
+    was_resting: bool
+
+
 @njit(cache=True, nogil=True)
 def _update(block, cursor, out, filled, emit, arrays, counts, rule):  # type: ignore[no-untyped-def]
     capacity = out.slot.shape[0]
     frames = block.first_slot.shape[0]
+    # Bound once, and not handed to `_fold`: an array that is handed on costs two atomic counts of its references.
+    rows, bins = arrays.rows, arrays.bins
+    voltages_v, temps_degc = block.voltage_v, block.temp_degc
+    last_bin = bins.shape[2] - 1
     frame, first_cell, seen = cursor[0], cursor[1], cursor[2]
+    before_a, own_ah = np.float32(0.0), np.float32(0.0)
+    interval = Interval(GAP, 0.0, 0.0, 0.0, np.float32(0.0), False, False)
     while frame < frames:
         t_ms, current_a, number = block.t_ms[frame], block.current_a[frame], block.cycle[frame]
-        cells, probes = block.cells[frame], block.probes[frame]
-        voltage_start, temp_start = block.voltage_start[frame], block.temp_start[frame]
-        nominal_ah = block.nominal_ah[frame]
+        cells, probes, nominal_ah = block.cells[frame], block.probes[frame], block.nominal_ah[frame]
+        first_slot, voltage_start, temp_start = (
+            block.first_slot[frame],
+            block.voltage_start[frame],
+            block.temp_start[frame],
+        )
+        by_throughput = rule.close_on == 2 or (rule.close_on == 0 and number < 0)
+        before_ms = np.int64(-1)
+        applied = 0
         for cell in range(first_cell, cells):
             if emit and filled == capacity:
+                counts[0] += applied
                 cursor[0], cursor[1], cursor[2] = frame, cell, seen
                 return filled
-            slot = block.first_slot[frame] + cell
-            row = arrays.rows[slot]
-            voltage_v = block.voltage_v[voltage_start + cell]
+            slot = first_slot + cell
+            row = rows[slot]
+            voltage_v = voltages_v[voltage_start + cell]
             if t_ms <= row.t_ms:
                 if t_ms == row.t_ms:
                     seen |= 2
@@ -141,8 +104,8 @@ def _update(block, cursor, out, filled, emit, arrays, counts, rule):  # type: ig
                 counts[3] += 1
                 row.flags |= MASKED_INPUT
                 continue
-            temp_degc = block.temp_degc[temp_start + cell * probes // cells] if probes > 0 else np.float32(np.nan)
-            counts[0] += 1
+            temp_degc = temps_degc[temp_start + cell * probes // cells] if probes > 0 else np.float32(np.nan)
+            applied += 1
 
             if row.t_ms < 0:
                 row.first_ms = t_ms
@@ -157,7 +120,15 @@ def _update(block, cursor, out, filled, emit, arrays, counts, rule):  # type: ig
                             arrays, slot, rule, out, filled, emit, row.cycle, t_ms, frame, nominal_ah, voltage_v
                         )
                     row.cycle = number
-                _fold(row, arrays.bins[slot], t_ms, voltage_v, current_a, temp_degc, rule)
+                # The cells of a frame nearly always stand at one time and current: then the interval is one, too.
+                if row.t_ms != before_ms or row.current_a != before_a or row.nominal_ah != own_ah:
+                    before_ms, before_a, own_ah = row.t_ms, row.current_a, row.nominal_ah
+                    interval = _interval(t_ms, current_a, before_ms, before_a, own_ah, rule)
+                mean_v = 0.5 * (voltage_v + row.voltage_v)
+                _fold(row, voltage_v, mean_v, temp_degc, interval)
+                if interval.way >= CHARGE:
+                    at = min(max(int((mean_v - rule.bin_low_v) / rule.bin_width_v), 0), last_bin)
+                    bins[slot, interval.way - CHARGE, at] += interval.moved_ah
             row.voltage_max_v = max(row.voltage_max_v, voltage_v)
             row.voltage_min_v = min(row.voltage_min_v, voltage_v)
             row.t_ms, row.voltage_v, row.current_a = t_ms, voltage_v, current_a
@@ -166,15 +137,36 @@ def _update(block, cursor, out, filled, emit, arrays, counts, rule):  # type: ig
                 over = row.charge_run_ah >= CHARGE_RUN * row.nominal_ah
                 over = over and row.discharge_ah >= rule.min_depth * row.nominal_ah
             else:
-                over = (rule.close_on == 2 or number < 0) and row.charge_ah + row.discharge_ah >= 2.0 * row.nominal_ah
+                over = by_throughput and row.charge_ah + row.discharge_ah >= 2.0 * row.nominal_ah
             if over:
                 label = np.int32(row.step + 1)
                 filled = _turn(arrays, slot, rule, out, filled, emit, label, t_ms, frame, nominal_ah, voltage_v)
+        counts[0] += applied
         counts[1] += seen & 1
         counts[2] += seen >> 1
         frame, first_cell, seen = frame + 1, 0, 0
     cursor[0], cursor[1], cursor[2] = frame, 0, 0
     return filled
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _interval(t_ms, current_a, before_ms, before_a, nominal_ah, rule):  # type: ignore[no-untyped-def]
+    """By the trapezoid rule."""
+    interval_s = (t_ms - before_ms) * 1e-3
+    rest_a = REST_RATE * nominal_ah
+    resting, was_resting = abs(current_a) <= rest_a, abs(before_a) <= rest_a
+    mean_a = 0.5 * (current_a + before_a)
+    moved_ah = abs(mean_a * interval_s / 3600.0)
+    step_a = current_a - before_a
+    if not (abs(step_a) > STEP_RATE * nominal_ah and interval_s <= STEP_MAX_S):
+        step_a = np.float32(0.0)
+    if interval_s > rule.max_gap_s:
+        way = GAP
+    elif abs(mean_a) <= rest_a:
+        way = REST
+    else:
+        way = CHARGE if mean_a > 0 else DISCHARGE
+    return Interval(way, interval_s, moved_ah, mean_a, step_a, resting, was_resting)
 
 
 @njit(cache=True, nogil=True)
@@ -193,53 +185,44 @@ def _turn(arrays, slot, rule, out, filled, emit, number, t_ms, frame, nominal_ah
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _fold(row, bins, t_ms, voltage_v, current_a, temp_degc, rule):  # type: ignore[no-untyped-def]
-    """Adds the interval since the last sample, by the trapezoid rule."""
-    nominal_ah = row.nominal_ah
-    interval_s = (t_ms - row.t_ms) * 1e-3
-    rest_a = REST_RATE * nominal_ah
-    resting, was_resting = abs(current_a) <= rest_a, abs(row.current_a) <= rest_a
-    if resting:
-        if not was_resting or math.isnan(row.rest_start_v):
+def _fold(row, voltage_v, mean_v, temp_degc, interval):  # type: ignore[no-untyped-def]
+    """Adds the interval since the last sample; ``mean_v`` is the cell's mean voltage over it."""
+    if interval.resting:
+        if not interval.was_resting or math.isnan(row.rest_start_v):
             row.rest_start_v = voltage_v
         row.relaxation_v = voltage_v - row.rest_start_v
-    if interval_s > rule.max_gap_s:
+    if interval.way == GAP:
         return
-    mean_a, mean_v = 0.5 * (current_a + row.current_a), 0.5 * (voltage_v + row.voltage_v)
-    moved_ah = mean_a * interval_s / 3600.0
+    interval_s, moved_ah = interval.interval_s, interval.moved_ah
     if math.isfinite(temp_degc):
         row.temp_degc_s += temp_degc * interval_s
         row.temp_s += interval_s
         if not temp_degc <= row.temp_max_degc:
             row.temp_max_degc = temp_degc
-    step_a = current_a - row.current_a
-    if abs(step_a) > STEP_RATE * nominal_ah and interval_s <= STEP_MAX_S:
-        resistance_ohm = (voltage_v - row.voltage_v) / step_a
+    if interval.step_a != 0:
+        resistance_ohm = (voltage_v - row.voltage_v) / interval.step_a
         if resistance_ohm > 0:
             row.resistance_sum_ohm += resistance_ohm
             row.resistance_count += 1
-    if abs(mean_a) <= rest_a:
+    if interval.way == REST:
         row.rest_s += interval_s
         return
-    row.throughput_ah += abs(moved_ah)
-    bin_index = min(max(int((mean_v - rule.bin_low_v) / rule.bin_width_v), 0), bins.shape[1] - 1)
-    if mean_a > 0:
+    row.throughput_ah += moved_ah
+    if interval.way == CHARGE:
         row.charge_ah += moved_ah
         row.charge_wh += moved_ah * mean_v
         row.charge_s += interval_s
         row.charge_run_ah += moved_ah
-        bins[0, bin_index] += moved_ah
-        if mean_a > row.cc_current_a:
-            row.cc_current_a = mean_a
-        elif mean_a < CV_FRACTION * row.cc_current_a:
+        if interval.mean_a > row.cc_current_a:
+            row.cc_current_a = interval.mean_a
+        elif interval.mean_a < CV_FRACTION * row.cc_current_a:
             row.cv_ah += moved_ah
             row.cv_s += interval_s
     else:
-        row.discharge_ah -= moved_ah
-        row.discharge_wh -= moved_ah * mean_v
+        row.discharge_ah += moved_ah
+        row.discharge_wh += moved_ah * mean_v
         row.discharge_s += interval_s
         row.charge_run_ah = 0.0
-        bins[1, bin_index] -= moved_ah
 
 
 @njit(cache=True, nogil=True)

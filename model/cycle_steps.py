@@ -58,7 +58,7 @@ class Interval(NamedTuple):
     interval_s: float
     moved_ah: float
     mean_a: float
-    step_a: float
+    step_a: np.float32
     resting: bool
     was_resting: bool
 

@@ -48,6 +48,7 @@ def telemetry(draw: Any) -> FrameBlock:
         temp_start=np.cumsum(probes) - probes,
         probes=probes.astype(np.int64),
         temp_degc=temp_degc,
+        capacity_ah=np.full(count, np.nan, np.float32),
     )
 
 

@@ -101,5 +101,5 @@ SEVERSON = Protocol(
     ),
     goals=(Goal("cycle life", "rmse_of_cells", "cycles", bar=85.0),),
     inner=41,
-    local=False,
+    widths="in proportion",
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.accuracy.averaged import Averaged
 from bench.accuracy.cell import Cell
 from bench.accuracy.folds import held_out
 from bench.accuracy.gaussian import Gaussian
@@ -53,7 +54,7 @@ XJTU = Protocol(
     data="percycle xjtu",
     cells=partial(health_cells, name="xjtu"),
     split=held_out(xjtu_tested),
-    learners=(Lstm(window=4, hidden=48, updates=800), Gaussian(most_rows=500)),
+    learners=(Averaged(Lstm(window=4, hidden=48, updates=800), 2), Gaussian(most_rows=500)),
     goals=(Goal("soh", "mape_pct", "%", bar=0.60, worst_bar=0.9, by_group=True),),
-    inner=4,
+    inner=6,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from bench.accuracy.cell import Cell, Floats, Ints
 from bench.accuracy.scale import Scale
 from model.artifact import TargetScaling
 from model.calibrate import calibrated
+
+Shape = Literal["learned", "in proportion", "even"]
 
 COVERAGE = 0.9
 PENALTY = 0.1
@@ -66,36 +69,44 @@ def _distance(scale: Scale, steps: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """Half widths of one head: ``offset`` times the spread, which is 1 where ``spread`` is None."""
+    """Half widths of one head: ``offset`` times the error to be expected by ``shape``."""
 
+    shape: Shape
     spread: Spread | None
     offset: float
     guess: bool
 
-    def half_width(self, cell: Cell) -> Floats:
-        """Float64 [n]."""
-        spread = np.ones(cell.rows) if self.spread is None else self.spread(cell.steps[cell.at])
-        return np.asarray(self.offset * spread)
+    def half_width(self, cell: Cell, said: Floats) -> Floats:
+        """Float64 [n], around what was ``said`` [n]."""
+        return np.asarray(self.offset * _expected(self.shape, self.spread, cell.steps[cell.at], said))
 
 
-def interval(cells: Sequence[Cell], unseen: Sequence[Floats], head: int, seed: int, *, local: bool) -> Interval:
+def interval(cells: Sequence[Cell], unseen: Sequence[Floats], head: int, seed: int, shape: Shape) -> Interval:
     """Conformal by cell (`model.calibrate`) on the errors of what was predicted unseen.
 
-    ``local``: errors are first divided by the spread that other cells teach, so that intervals are wide where errors
-    are.
+    They are first divided by what is to be expected, so that intervals are wide where errors are: ``learned`` from the
+    steps of other cells, ``in proportion`` to what is said, or ``even``.
     """
     kept = [_thinned(np.flatnonzero(np.isfinite(cell.truth[:, head]))) for cell in cells]
-    error = [np.abs(said - cell.truth)[own, head] for said, cell, own in zip(unseen, cells, kept, strict=True)]
-    if not local:
-        return _conformal(None, error)
+    said = [each[own, head] for each, own in zip(unseen, kept, strict=True)]
+    error = [np.abs(each - cell.truth[own, head]) for each, cell, own in zip(said, cells, kept, strict=True)]
     steps = [cell.steps[cell.at[own]] for cell, own in zip(cells, kept, strict=True)]
+    everyone = range(len(cells))
     part = np.random.default_rng(seed).permutation(len(cells)) % min(FOLDS, len(cells))
     ratios: list[Floats] = [np.zeros(0)] * len(cells)
     for index in range(part.max() + 1):
-        spread = _spread([cell for cell in range(len(cells)) if part[cell] != index], steps, error)
+        others = [cell for cell in everyone if part[cell] != index]
+        spread = _spread(others, steps, error) if shape == "learned" else None
         for cell in np.flatnonzero(part == index):
-            ratios[cell] = error[cell] / spread(steps[cell])
-    return _conformal(_spread(range(len(cells)), steps, error), ratios)
+            ratios[cell] = error[cell] / _expected(shape, spread, steps[cell], said[cell])
+    return _conformal(shape, _spread(everyone, steps, error) if shape == "learned" else None, ratios)
+
+
+def _expected(shape: Shape, spread: Spread | None, steps: Floats, said: Floats) -> Floats:
+    """The error to be expected of what is ``said`` [n] at ``steps`` [n, F], but for a factor: float64 [n]."""
+    if spread is not None:
+        return spread(steps)
+    return np.abs(said) + _FLOOR if shape == "in proportion" else np.ones(len(said))
 
 
 def _thinned(rows: Ints) -> Ints:
@@ -112,9 +123,9 @@ def _spread(chosen: Sequence[int], steps: Sequence[Floats], error: Sequence[Floa
     )
 
 
-def _conformal(spread: Spread | None, ratios: Sequence[Floats]) -> Interval:
+def _conformal(shape: Shape, spread: Spread | None, ratios: Sequence[Floats]) -> Interval:
     cell = np.repeat(np.arange(len(ratios), dtype=np.int32), [len(each) for each in ratios])
     miss = np.concatenate(ratios).astype(np.float32)[:, None]
     nothing = TargetScaling(mean=0.0, std=1.0, label_mean=0.0)
     (found,) = calibrated((nothing,), cell, miss, np.zeros((len(miss), 1, 1), np.float32), COVERAGE)
-    return Interval(spread, found.offset, found.offset_is_guess)
+    return Interval(shape, spread, found.offset, found.offset_is_guess)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from bench.accuracy.folds import by_cell
 from bench.accuracy.lstm import Lstm
 from bench.accuracy.percycle import Life, lives
 from bench.accuracy.protocol import Goal, Protocol
+from bench.accuracy.trees import Trees
 from bench.accuracy.trend import trend_steps
 
 EOL_SOH = 0.8
@@ -55,15 +57,16 @@ def _crossings(fade: Floats) -> Floats:
     return found
 
 
+_LSTM = Lstm(window=3, stride=50, updates=600, jitter=0.2)
 HUST_B = Protocol(
     name="SOH and RUL at every cycle, HUST",
     track="B",
     data="percycle hust",
     cells=partial(left_cells, name="hust", track="B"),
     split=by_cell(5),
-    learners=(Lstm(window=3, stride=50, updates=600, jitter=0.2),),
+    learners=(_LSTM, replace(_LSTM, name="lstm of long windows", stride=150), Trees()),
     goals=(Goal("soh", "mape_pct", "%", bar=0.70), Goal("rul", "rmse", "cycles", bar=135.0, ending=True, head=1)),
-    inner=3,
+    inner=6,
 )
 HUST_A = Protocol(
     name="RUL at every cycle, HUST",
@@ -71,7 +74,7 @@ HUST_A = Protocol(
     data="percycle hust",
     cells=partial(left_cells, name="hust", track="A"),
     split=by_cell(5),
-    learners=(Lstm(window=3, stride=50, updates=600, jitter=0.2),),
+    learners=(_LSTM, Trees()),
     goals=(Goal("rul", "rmse", "cycles", bar=95.0, ending=True),),
-    inner=3,
+    inner=6,
 )

@@ -75,7 +75,7 @@ HEALTH = Protocol(
         Goal("soh, 5 6 7", "mae", "of 2 Ah", bar=0.015, of=BENCHMARK),
         Goal("soh, all", "mae", "of 2 Ah"),
     ),
-    inner=5,
+    inner=11,
 )
 
 KNOWN, EOL_AH = 17, 1.4
@@ -124,5 +124,5 @@ LEFT = Protocol(
     learners=(Fade(KNOWN, EOL_AH),),
     goals=(Goal("rul", "re", "cycles", bar=0.17, ending=True),),
     inner=12,
-    local=False,
+    widths="even",
 )

@@ -13,7 +13,7 @@ from bench.accuracy.baseline import Column, Line, Mean
 from bench.accuracy.cell import Cell, Floats
 from bench.accuracy.ensemble import Learner, Model, cross_fit
 from bench.accuracy.folds import Split
-from bench.accuracy.interval import interval
+from bench.accuracy.interval import Shape, interval
 
 Measure = Literal["mape_pct", "mae", "rmse", "rmse_of_cells", "re"]
 
@@ -44,7 +44,7 @@ class Goal:
 class Protocol:
     """A row of the table for each goal. inner: folds over the training cells that mix the learners and calibrate.
 
-    local: intervals follow the expected error. reported: the cells scored, where training has others besides.
+    widths: what intervals are wide by. least: below it nothing is ever said.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Protocol:
     learners: tuple[Learner, ...]
     goals: tuple[Goal, ...]
     inner: int = 5
-    local: bool = True
+    widths: Shape = "learned"
     least: float = 0.0
 
     @property
@@ -99,7 +99,7 @@ def run(protocol: Protocol, cells: Sequence[Cell], seed: int) -> list[Said]:
 def _fold(protocol: Protocol, train: Sequence[Cell], test: Sequence[Cell], seed: int) -> list[Said]:
     ensemble = cross_fit(protocol.learners, train, protocol.inner, seed, squared=protocol.squared)
     train = [cell.exam() for cell in train]
-    widths = [interval(train, ensemble.unseen, head, seed, local=protocol.local) for head in range(protocol.heads)]
+    widths = [interval(train, ensemble.unseen, head, seed, protocol.widths) for head in range(protocol.heads)]
     baselines = [learner.fit(train, seed) for learner in baseline_learners(protocol)]
     named = {
         learner.name: _Baseline(protocol, model, train, seed)
@@ -109,7 +109,7 @@ def _fold(protocol: Protocol, train: Sequence[Cell], test: Sequence[Cell], seed:
     said = []
     for cell in test:
         point = np.maximum(ensemble.predict(cell), protocol.least)
-        half = np.stack([width.half_width(cell) for width in widths], -1)
+        half = np.stack([width.half_width(cell, point[:, head]) for head, width in enumerate(widths)], -1)
         low = np.maximum(point - half, protocol.least)
         said.append(Said(cell, point, low, point + half, {name: base(cell) for name, base in named.items()}, known))
     return said
@@ -129,14 +129,17 @@ class _Baseline:
         said = [model.predict(cell) for cell in train]
         heads = range(protocol.heads)
         self._widths = [
-            interval(train, said, head, seed, local=protocol.local) if _speaks(said, head) else None for head in heads
+            interval(train, said, head, seed, protocol.widths) if _speaks(said, head) else None for head in heads
         ]
 
     def __call__(self, cell: Cell) -> tuple[Floats, Floats]:
         """Point and half width, float64 [n, H]."""
-        nothing = np.full(cell.rows, np.nan)
-        half = [nothing if width is None else width.half_width(cell) for width in self._widths]
-        return self._model.predict(cell), np.stack(half, -1)
+        point, nothing = self._model.predict(cell), np.full(cell.rows, np.nan)
+        half = [
+            nothing if width is None else width.half_width(cell, point[:, head])
+            for head, width in enumerate(self._widths)
+        ]
+        return point, np.stack(half, -1)
 
 
 def _speaks(said: Sequence[Floats], head: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,13 @@ import pytest
 import torch
 
 from bench.accuracy.__main__ import main
+from bench.accuracy.averaged import Averaged
 from bench.accuracy.baseline import Line, Mean
 from bench.accuracy.capacity_ahead import Ahead, capacity_steps
 from bench.accuracy.catalogue import PROTOCOLS
 from bench.accuracy.cell import Cell, Floats
 from bench.accuracy.early_life import life_steps
-from bench.accuracy.ensemble import cross_fit
+from bench.accuracy.ensemble import Learner, cross_fit
 from bench.accuracy.folds import Fold, by_cell, held_out, leave_one_out
 from bench.accuracy.gaussian import Gaussian
 from bench.accuracy.interval import interval
@@ -23,6 +25,7 @@ from bench.accuracy.percycle import Life
 from bench.accuracy.protocol import Goal, Protocol, Said, run
 from bench.accuracy.ridge import Ridge
 from bench.accuracy.scores import score, score_baseline
+from bench.accuracy.trees import Trees
 from bench.accuracy.trend import reference, smoothed, trend_steps
 
 SMALL = Lstm(window=3, hidden=8, updates=150)
@@ -71,8 +74,10 @@ def answers(said: list[Said]) -> dict[str, tuple[Floats, Floats, Floats]]:
     return {each.cell.cell_id: (each.point, each.low, each.high) for each in said}
 
 
-@pytest.mark.parametrize("learner", [Ridge(), Gaussian(), SMALL], ids=lambda learner: learner.name)
-def test_no_label_of_a_tested_cell_reaches_what_is_said_of_it(learner: Ridge | Gaussian | Lstm) -> None:
+@pytest.mark.parametrize(
+    "learner", [Ridge(), Gaussian(), SMALL, Averaged(Trees(count=5), 2)], ids=lambda learner: learner.name
+)
+def test_no_label_of_a_tested_cell_reaches_what_is_said_of_it(learner: Learner) -> None:
     cells = [fading(index) for index in range(9)]
     small = protocol((learner,))
     tested = {"c4", "c8"}
@@ -209,16 +214,62 @@ def test_intervals_hold_nine_of_ten_truths_of_cells_to_come() -> None:
     cells = [fading(index) for index in range(40)]
     train, test = cells[:20], cells[20:]
     ensemble = cross_fit((Ridge(),), train, 4, 0, squared=())
-    found = interval(train, ensemble.unseen, 0, 0, local=True)
+    found = interval(train, ensemble.unseen, 0, 0, "learned")
     assert not found.guess
-    inside = [np.abs(ensemble.predict(cell) - cell.truth)[:, 0] <= found.half_width(cell) for cell in test]
+    said = [ensemble.predict(cell)[:, 0] for cell in test]
+    inside = [
+        np.abs(each - cell.truth[:, 0]) <= found.half_width(cell, each) for cell, each in zip(test, said, strict=True)
+    ]
     assert 0.8 < np.mean(inside) < 0.98
+
+
+def test_intervals_in_proportion_are_conformal_in_the_relative_error() -> None:
+    cells = [fading(index, rows=4) for index in range(9)]
+    unseen = [cell.truth * (1 + 0.01 * (index + 1)) for index, cell in enumerate(cells)]
+    found = interval(cells, unseen, 0, 0, "in proportion")
+    half = found.half_width(cells[0], np.array([1.0, 2.0, 4.0, 8.0]))
+    np.testing.assert_allclose(half / half[0], [1, 2, 4, 8], rtol=1e-5)
+    assert half[0] == pytest.approx(0.09 / 1.09, rel=1e-3)  # the largest of nine: all of them are needed for 90 %
 
 
 def test_too_few_cells_make_the_interval_a_guess() -> None:
     train = [fading(index) for index in range(5)]
     ensemble = cross_fit((Ridge(),), train, 5, 0, squared=())
-    assert interval(train, ensemble.unseen, 0, 0, local=False).guess
+    assert interval(train, ensemble.unseen, 0, 0, "even").guess
+
+
+def stepped(index: int) -> Cell:
+    """A cell whose label jumps where its first feature passes zero, and which of the others says nothing."""
+    steps = np.random.default_rng(index).normal(size=(40, 3))
+    steps[::7, 1] = np.nan
+    cell = fading(index)
+    return Cell(
+        **{name: getattr(cell, name) for name in Cell.__slots__ if name not in ("steps", "truth")},
+        steps=steps,
+        truth=np.where(steps[:, :1] > 0, 5.0, 2.0),
+    )
+
+
+def test_trees_learn_a_jump() -> None:
+    train, test = [stepped(index) for index in range(9)], stepped(9)
+    by_trees = np.abs(Trees(count=20).fit(train, 0).predict(test) - test.truth).mean()
+    by_plane = np.abs(Ridge().fit(train, 0).predict(test) - test.truth).mean()
+    assert by_trees < 0.6 * by_plane
+
+
+def test_a_tree_with_a_leaf_for_every_row_knows_them_by_heart() -> None:
+    cells = [stepped(index).relabelled(np.random.default_rng(index).normal(size=(40, 2))) for index in range(3)]
+    cells = [replace(cell, anchor=np.zeros((40, 2))) for cell in cells]
+    model = Trees(count=3, leaf=1).fit(cells, 0)
+    np.testing.assert_allclose(model.predict(cells[1]), cells[1].truth, atol=1e-9)
+
+
+def test_an_average_is_the_mean_of_fits_that_differ() -> None:
+    cells = [fading(index) for index in range(4)]
+    model = Averaged(Trees(count=1), 2).fit(cells, 0)
+    one, two = (each.predict(cells[0]) for each in model.models)
+    assert np.abs(one - two).max() > 0
+    np.testing.assert_allclose(model.predict(cells[0]), (one + two) / 2)
 
 
 def test_mean_of_a_life_counts_down() -> None:

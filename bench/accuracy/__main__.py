@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.accuracy.catalogue import PROTOCOLS
+from bench.accuracy.data import folder_of_recordings
 from bench.accuracy.jobs import REPORTS, one_thread, run_report, run_seed
 from bench.accuracy.plots import draw
 from bench.accuracy.protocol import Said
@@ -27,12 +28,8 @@ WIDTH = 200
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs what was asked for; 1 where there is no data."""
     options = _options(arguments)
-    folder = Path(os.environ.get("CYCLECAST_DATA", HERE.parents[2] / "shared" / "data"))
-    if not folder.is_dir():
-        print(
-            f"no recorded batteries: {folder} is not a folder; set CYCLECAST_DATA to one that holds them",
-            file=sys.stderr,
-        )
+    folder = folder_of_recordings()
+    if folder is None:
         return 1
     # Before the workers' libraries read it: BLAS would take all cores for matrices of a hundred columns.
     os.environ.setdefault("OMP_NUM_THREADS", "1")

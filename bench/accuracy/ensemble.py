@@ -51,11 +51,18 @@ class Ensemble:
     unseen: tuple[Floats, ...]
     said: tuple[Floats, ...]
 
+    def alone(self, cell: Cell) -> Floats:
+        """What each learner says, the mean over inner folds: float64 [n, H, learners]."""
+        return np.stack([np.mean([model.predict(cell) for model in fitted], 0) for fitted in self.models], -1)
+
+    def mixed(self, alone: Floats) -> Floats:
+        """Float64 [n, H]."""
+        found: Floats = (alone * self.shares).sum(-1)
+        return found
+
     def predict(self, cell: Cell) -> Floats:
         """Float64 [n, H]: the mean over inner folds, mixed over learners."""
-        said = np.stack([np.mean([model.predict(cell) for model in fitted], 0) for fitted in self.models], -1)
-        found: Floats = (said * self.shares).sum(-1)
-        return found
+        return self.mixed(self.alone(cell))
 
 
 def cross_fit(

@@ -47,7 +47,7 @@ class Lstm:
 
     window steps, ``stride`` apart, are seen at once. squared: the heads that learn the mean rather than the median.
     jitter: noise added to a whole window, in standard deviations, so that the offset of a single cell is not learned by
-    heart.
+    heart. skip: the linear path around the LSTM.
     """
 
     name: str = "lstm"
@@ -60,6 +60,7 @@ class Lstm:
     decay: float = 1e-3
     dropout: float = 0.1
     jitter: float = 0.0
+    skip: bool = True
     squared: tuple[int, ...] = ()
     columns: tuple[int, ...] = ()
 
@@ -78,7 +79,7 @@ class Lstm:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = BatteryLifespanPredictor(
-                steps.shape[1], self.hidden, self.layers, label.shape[1], dropout=self.dropout, skip=True
+                steps.shape[1], self.hidden, self.layers, label.shape[1], dropout=self.dropout, skip=self.skip
             )
             self._train(network, steps, ends, target, drawn)
         return LstmModel(network.eval(), scale, self.window, self.stride, mean, deviation)

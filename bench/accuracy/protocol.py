@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -73,7 +73,7 @@ class Protocol:
 class Said:
     """What was said of one cell in one run: point, low and high float64 [n, H], and alike for each baseline.
 
-    ``baselines``: the point and the half width of each.
+    ``baselines``: the point and the half width of each. ``alone``: the point of each learner, had it not been mixed.
     """
 
     cell: Cell
@@ -82,6 +82,7 @@ class Said:
     high: Floats
     baselines: dict[str, tuple[Floats, Floats]]
     calibration_cells: int
+    alone: dict[str, Floats] = field(default_factory=dict)
 
 
 def run(protocol: Protocol, cells: Sequence[Cell], seed: int) -> list[Said]:
@@ -108,10 +109,13 @@ def _fold(protocol: Protocol, train: Sequence[Cell], test: Sequence[Cell], seed:
     known = sum(bool(np.isfinite(cell.truth).any()) for cell in train)
     said = []
     for cell in test:
-        point = np.maximum(ensemble.predict(cell), protocol.least)
+        each = np.maximum(ensemble.alone(cell), protocol.least)
+        point = ensemble.mixed(each)
         half = np.stack([width.half_width(cell, point[:, head]) for head, width in enumerate(widths)], -1)
         low = np.maximum(point - half, protocol.least)
-        said.append(Said(cell, point, low, point + half, {name: base(cell) for name, base in named.items()}, known))
+        beside = {name: base(cell) for name, base in named.items()}
+        alone = {learner.name: each[..., index] for index, learner in enumerate(protocol.learners)}
+        said.append(Said(cell, point, low, point + half, beside, known, alone))
     return said
 
 

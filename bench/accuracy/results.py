@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.accuracy.anchors import ANCHORS
 from bench.accuracy.protocol import Goal, Protocol, Said
-from bench.accuracy.scores import Score, score, score_baseline
+from bench.accuracy.scores import Score, error_alone, score, score_baseline
 
 BASELINES = ("copy", "linear", "mean")
 COVERED = (0.87, 0.93)
@@ -17,7 +17,10 @@ COVERED = (0.87, 0.93)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Errors in the goal's measure. ``runs`` has one score a seed; widths and coverages are of 90 % intervals."""
+    """Errors in the goal's measure. ``runs`` has one score a seed; widths and coverages are of 90 % intervals.
+
+    ``alone``: the error of each learner of the mixture on the same cells, the mean over seeds; it chose nothing.
+    """
 
     protocol: str
     goal: str
@@ -31,6 +34,7 @@ class Row:
     calibration_cells: int
     runs: tuple[Score, ...]
     baselines: dict[str, Score]
+    alone: dict[str, float]
     anchor: str
     cpu_s: float
 
@@ -109,6 +113,11 @@ def _row(protocol: Protocol, goal: Goal, said: Sequence[Sequence[Said]], cpu_s: 
         calibration_cells=min(each.calibration_cells for each in said[0]),
         runs=runs,
         baselines={name: each for name, each in found.items() if each is not None},
+        alone={
+            learner.name: float(np.mean([error_alone(goal, run, learner.name) for run in said]))
+            for learner in protocol.learners
+            if learner.name in said[0][0].alone
+        },
         anchor=ANCHORS.get(protocol.name, ""),
         cpu_s=cpu_s,
     )

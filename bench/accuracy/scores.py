@@ -34,6 +34,11 @@ def score(goal: Goal, said: Sequence[Said]) -> Score:
     return _score(goal, said, [(each.point, each.low, each.high) for each in said])
 
 
+def error_alone(goal: Goal, said: Sequence[Said], learner: str) -> float:
+    """The error of one learner of the mixture."""
+    return _score(goal, said, [(each.alone[learner],) * 3 for each in said]).error
+
+
 def score_baseline(goal: Goal, said: Sequence[Said], name: str) -> Score | None:
     """Scores a baseline; None where it had no opinion."""
     bands = []

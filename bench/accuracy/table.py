@@ -14,26 +14,17 @@ from rich.table import Table
 
 from bench.accuracy.results import BASELINES, Row
 
+COLUMNS = (
+    "protocol", "track", "error", "bar", "ours", *BASELINES, "each learner alone", "cover", "width", "baseline's",
+    "verdict", "intervals", "seeds", "CPU s a seed",
+)  # fmt: skip
 _DIGITS = {"mape_pct": 3, "mae": 4, "re": 3, "rmse": 1, "rmse_of_cells": 1}
 _LABEL = {"mape_pct": "MAPE %", "mae": "MAE", "re": "RE", "rmse": "RMSE", "rmse_of_cells": "RMSE"}
 
 
 def show(rows: Sequence[Row], console: Console) -> None:
     """Prints one line a goal, then the anchors."""
-    columns = (
-        "protocol",
-        "track",
-        "error",
-        "bar",
-        "ours",
-        *BASELINES,
-        "cover",
-        "width",
-        "baseline's",
-        "verdict",
-        "intervals",
-    )
-    table = Table(*columns, title="cyclecast accuracy: means over cells, then seeds (± deviation over seeds)")
+    table = Table(*COLUMNS, title="cyclecast accuracy: means over cells, then seeds (± deviation over seeds)")
     for row in rows:
         table.add_row(*cells(row))
     console.print(table)
@@ -59,30 +50,20 @@ def cells(row: Row) -> tuple[str, ...]:
         bar,
         ours,
         *baselines,
+        ", ".join(f"{name} {error:.{digits}f}" for name, error in row.alone.items()) if len(row.alone) > 1 else "-",
         f"{row.coverage:.1%}",
         f"{row.width:.{widths}f}",
         "-" if best is None else f"{best.width:.{widths}f} ({best.coverage:.0%})",
         row.verdict,
         row.interval_verdict,
+        f"{len(row.runs)}",
+        f"{row.cpu_s / len(row.runs):.0f}",
     )
 
 
 def markdown(rows: Sequence[Row]) -> str:
     """The table as Markdown."""
-    head = (
-        "protocol",
-        "track",
-        "error",
-        "bar",
-        "ours",
-        *BASELINES,
-        "cover",
-        "width",
-        "baseline's",
-        "verdict",
-        "intervals",
-    )
-    lines = [head, tuple("---" for _ in head), *(cells(row) for row in rows)]
+    lines = [COLUMNS, tuple("---" for _ in COLUMNS), *(cells(row) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 

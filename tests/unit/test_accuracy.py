@@ -10,11 +10,13 @@ import pytest
 import torch
 
 from bench.accuracy.__main__ import main
+from bench.accuracy.ablation import CASES, variants
 from bench.accuracy.averaged import Averaged
 from bench.accuracy.baseline import Line, Mean
 from bench.accuracy.capacity_ahead import Ahead, capacity_steps
 from bench.accuracy.catalogue import PROTOCOLS
 from bench.accuracy.cell import Cell, Floats
+from bench.accuracy.document import placed
 from bench.accuracy.early_life import life_steps
 from bench.accuracy.ensemble import Learner, cross_fit
 from bench.accuracy.folds import Fold, by_cell, held_out, leave_one_out
@@ -303,3 +305,26 @@ def test_absent_data_is_said(
 def test_every_name_in_the_catalogue_is_one_row_of_its_own() -> None:
     names = [each.name for each in PROTOCOLS.values()]
     assert len(set(names)) == len(names)
+
+
+def test_a_table_replaces_what_stood_between_its_marks_and_nothing_else() -> None:
+    page = "before\n<!-- results -->\nold\n<!-- end of results -->\nafter\n"
+    once = placed(page, "results", r"| new \1 |")
+    assert once == "before\n<!-- results -->\n| new \\1 |\n\n<!-- end of results -->\nafter\n"
+    assert placed(once, "results", r"| new \1 |") == once
+    with pytest.raises(ValueError, match="transfer"):
+        placed(page, "transfer", "x")
+
+
+def test_each_variant_of_the_ablation_differs_from_the_network_it_is_held_against() -> None:
+    for name in CASES:
+        found = variants(PROTOCOLS[name])
+        assert len(set(found.values())) == len(found)
+
+
+def test_what_a_learner_says_alone_is_what_its_share_is_of() -> None:
+    for each in run(protocol(), [fading(index) for index in range(9)], 0):
+        both = np.stack(list(each.alone.values()))
+        assert list(each.alone) == ["ridge", "lstm"]
+        assert (both.min(0) - 1e-12 <= each.point).all()
+        assert (each.point <= both.max(0) + 1e-12).all()

@@ -1,0 +1,134 @@
+"""``python -m bench.accuracy.ablation``: what each part of the models is worth and costs, on inner folds alone."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from bench.accuracy.averaged import Averaged
+from bench.accuracy.catalogue import PROTOCOLS
+from bench.accuracy.cell import Cell
+from bench.accuracy.data import folder_of_recordings
+from bench.accuracy.ensemble import Learner, cross_fit
+from bench.accuracy.gaussian import Gaussian
+from bench.accuracy.lstm import Lstm
+from bench.accuracy.protocol import Protocol, Said
+from bench.accuracy.ridge import Ridge
+from bench.accuracy.scores import score
+from bench.accuracy.trees import Trees
+
+CASES = ("xjtu-soh", "mit-300", "hust-a")
+TIMED_ROWS = 2000
+TRIALS = 3
+NOISE = 0.2
+COLUMNS = ("protocol", "models", "error", "± over seeds", "windows/s", "to the mixture's")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A line of the table: errors [seeds] in the measure of the protocol's first goal, and windows a CPU second."""
+
+    protocol: str
+    models: str
+    errors: tuple[float, ...]
+    rate: float
+    relative: float
+
+    @property
+    def line(self) -> tuple[str, ...]:
+        """As `COLUMNS`."""
+        mean, spread = np.mean(self.errors), np.std(self.errors)
+        return self.protocol, self.models, f"{mean:.3g}", f"{spread:.2g}", f"{self.rate:,.0f}", f"{self.relative:.2f}"
+
+
+def variants(protocol: Protocol) -> dict[str, tuple[Learner, ...]]:
+    """The mixture as it is used; one of its networks, changed in one respect each; and what is no network, alone."""
+    lstm = _network(protocol.learners)
+    treeless = tuple(each for each in protocol.learners if not isinstance(each, Trees))
+    noise = {"without noise on windows": 0.0} if lstm.jitter else {"with noise on windows": NOISE}
+    return {
+        "mixture, as used": protocol.learners,
+        **({"mixture without trees": treeless} if len(treeless) > 1 else {}),
+        "one network": (lstm,),
+        "four networks": (Averaged(lstm, 4),),
+        "without the linear path": (replace(lstm, skip=False),),
+        "two layers": (replace(lstm, layers=2),),
+        "half the width": (replace(lstm, hidden=lstm.hidden // 2),),
+        "newest step alone": (replace(lstm, window=1),),
+        **{name: (replace(lstm, jitter=jitter),) for name, jitter in noise.items()},
+        "gp alone": (Gaussian(most_rows=500),),
+        "ridge alone": (Ridge(),),
+        "trees alone": (Trees(),),
+    }
+
+
+def _network(learners: Sequence[Learner]) -> Lstm:
+    first = learners[0].learner if isinstance(learners[0], Averaged) else learners[0]
+    assert isinstance(first, Lstm)
+    return first
+
+
+def ablated(protocol: Protocol, cells: Sequence[Cell], seeds: int) -> list[Found]:
+    """Every variant on the training cells of the protocol's first fold, whose test cells are not looked at."""
+    train = [cells[index] for index in protocol.split(cells, 0)[0].train]
+    found: list[Found] = []
+    for name, learners in variants(protocol).items():
+        runs = [_unseen(protocol, learners, train, seed) for seed in range(seeds)]
+        errors, rates = zip(*runs, strict=True)
+        rate = max(rates)
+        found.append(Found(protocol.name, name, errors, rate, rate / (found[0].rate if found else rate)))
+    return found
+
+
+def _unseen(protocol: Protocol, learners: tuple[Learner, ...], train: Sequence[Cell], seed: int) -> tuple[float, float]:
+    """The error on cells left out, and the windows that all models together answer in a CPU second."""
+    ensemble = cross_fit(learners, train, protocol.inner, seed, squared=protocol.squared)
+    asked = [cell.exam() for cell in train]
+    said = [Said(cell, *(point,) * 3, {}, 0) for cell, point in zip(asked, ensemble.unseen, strict=True) if cell.rows]
+    longest = max(train, key=lambda cell: cell.rows)
+    rows = np.resize(longest.at, TIMED_ROWS)
+    nothing = np.zeros((TIMED_ROWS, protocol.heads))
+    timed = replace(longest, at=rows, truth=nothing, anchor=nothing)
+    seconds = []
+    for _ in range(TRIALS):
+        began = time.thread_time()
+        ensemble.predict(timed)
+        seconds.append(time.thread_time() - began)
+    return score(protocol.goals[0], said).error, TIMED_ROWS / min(seconds)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints the table, as Markdown where it does not go to a terminal; 1 where there is no data."""
+    parser = argparse.ArgumentParser(prog="python -m bench.accuracy.ablation", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=CASES, default=CASES, metavar="NAME")
+    parser.add_argument("--seeds", type=int, default=2)
+    options = parser.parse_args(arguments)
+    folder = folder_of_recordings()
+    if folder is None:
+        return 1
+    torch.set_num_threads(1)
+    lines = []
+    for name in options.only:
+        protocol = PROTOCOLS[name]
+        lines += [found.line for found in ablated(protocol, protocol.cells(folder), options.seeds)]
+        print(f"{name} done", file=sys.stderr, flush=True)
+    if sys.stdout.isatty():
+        table = Table(*COLUMNS)
+        for line in lines:
+            table.add_row(*line)
+        Console().print(table)
+    else:
+        print("\n".join(f"| {' | '.join(line)} |" for line in (COLUMNS, ["---"] * len(COLUMNS), *lines)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
 from bench.core import apart, peak_bytes, resident_bytes
 from bench.flow import in_memory
@@ -18,6 +20,7 @@ from model.artifact import load
 from model.block import FrameBlock
 from model.dataset import windows_of
 from model.predictor import Predictor
+from model.recording import Recording
 from model.schema import SampleSteps
 from model.steps import new_cursor
 from model.windows import WindowBatch
@@ -30,14 +33,13 @@ FLEET, LARGE_FLEET = 1_042, 10_417  # packs: 100 k cells, 1 M cells
 SAMPLE_FLEET = Path(__file__).parent.parent / "replay" / "samples"
 TURNS = 12
 LOAD = Load(packs=40, cells=CELLS, frames=200 * TURNS, partitions=1, frames_a_cycle=400)
-HALF_WINDOWS = 2000
+WINDOWS = 2000
 
 
 class Held(NamedTuple):
-    """Bytes a cell: its arrays (and their rings alone), what the process grew by, and by how much at most."""
+    """Bytes a cell: its arrays, what the process grew by, and by how much at most."""
 
     arrays: float
-    rings: float
     resident: float
     peak: float
 
@@ -49,13 +51,11 @@ def rows() -> Iterator[Cost]:
         yield Cost(f"a cell, {name} steps, L={length}, of 100 k", "B", "its arrays", held.arrays, held.resident, 1.2)
     held, cells = apart(per_cell, "sample", LARGE_FLEET), LARGE_FLEET * CELLS
     roof, resident, peak = cells * held.arrays, cells * held.resident, cells * held.peak
-    yield Cost("1 M cells of sample steps, L=200, float32", "B", "their arrays", roof, resident, None, 2e9)
-    yield Cost("the same, at most while they came in", "B", "their arrays", roof, peak)
-    half = cells * (held.arrays - held.rings / 2)
-    yield Cost("the same, if rings were float16 (computed)", "B", "float32 arrays", roof, half)
-    mean, worst, mae = apart(half_precision)
-    yield Cost("SOH moved by float16 rings, mean", "SOH", "the model's mean error", mae, mean, 0.01)
-    yield Cost("SOH moved by float16 rings, worst window", "SOH", "the model's mean error", mae, worst, 0.1)
+    yield Cost("1 M cells of sample steps, L=200", "B", "their arrays", roof, resident, None, 2e9)
+    yield Cost("the same, at most while they came in", "B", "their arrays", roof, peak, None, 2e9)
+    mean, worst, mae = apart(rounding)
+    yield Cost("SOH moved by steps of six bytes, mean", "SOH", "the model's mean error", mae, mean, 0.01)
+    yield Cost("SOH moved by steps of six bytes, worst", "SOH", "the model's mean error", mae, worst, 0.1)
     early, late = apart(growth)
     yield Cost(f"resident memory after {TURNS} loads", "B", f"after {TURNS // 3}", early, late, 1.05)
 
@@ -82,9 +82,9 @@ def per_cell(name: str, packs: int) -> Held:
             array[: packs * CELLS] = array[: packs * CELLS].copy()  # what was never written, the system does not hold
     gc.collect()
     count = packs * CELLS
-    each = {field: array.nbytes / len(array) for field, array in state.arrays._asdict().items()}
+    arrays = sum(array.nbytes / len(array) for array in state.arrays)
     grown = resident_bytes() - before
-    return Held(sum(each.values()), each["ring"], grown / count, (peak_bytes() - before) / count)
+    return Held(arrays, grown / count, (peak_bytes() - before) / count)
 
 
 def _first_frames(packs: int) -> Iterator[Record]:
@@ -110,21 +110,39 @@ def _frames(packs: int, t_ms: int) -> FrameBlock:
     )
 
 
-def half_precision() -> tuple[float, float, float]:
-    """By how much rings in float16 would move the SOH of the artifact ``sample`` on cells that it was not trained on:
-    in the mean and at most; and its mean error there.
+def rounding() -> tuple[float, float, float]:
+    """By how much the rounding of kept steps moves the SOH of the artifact ``sample`` on cells that it was not trained
+    on: in the mean and at most; and its mean error there.
     """
     artifact = load("sample")
     manifest = artifact.manifest
-    recordings = read(sorted(SAMPLE_FLEET.glob("*-1.parquet")))
+    assert isinstance(manifest.steps, SampleSteps)
+    recordings = list(read(sorted(SAMPLE_FLEET.glob("*-1.parquet"))))
     found = windows_of(recordings, manifest.steps, manifest.targets, manifest.eol_soh)
-    rows = np.arange(0, len(found), max(len(found) // HALF_WINDOWS, 1))
-    windows = found.windows(rows)
+    rows = np.arange(0, len(found), max(len(found) // WINDOWS, 1))
     predictor = Predictor(artifact, "cpu", "fp32")
-    exact = predictor.predict(windows, len(windows))[:, 0, 1]
-    rounded = predictor.predict(windows.astype(np.float16).astype(np.float32), len(windows))[:, 0, 1]
-    moved = np.abs(rounded - exact)
-    return float(moved.mean()), float(moved.max()), float(np.nanmean(np.abs(exact - found.labels[rows, 0])))
+    answers = predictor.predict(found.windows(rows), len(rows))[:, 0, 1]
+    exact = np.concatenate([_exact_windows(recording, manifest.steps) for recording in recordings])[rows]
+    moved = np.abs(predictor.predict(exact, len(rows))[:, 0, 1] - answers)
+    return float(moved.mean()), float(moved.max()), float(np.nanmean(np.abs(answers - found.labels[rows, 0])))
+
+
+def _exact_windows(recording: Recording, steps: SampleSteps) -> NDArray[np.float32]:
+    """The full windows of a recording that has no long hole, cell after cell, with means rounded to float32."""
+    point = recording.t_ms // round(steps.period_s * 1000)
+    start = np.flatnonzero(np.diff(point, prepend=-1))
+    repeats = np.diff(point[start])
+    assert repeats.max() <= steps.max_gap_s // steps.period_s
+    windows = []
+    for cell in range(recording.cells):
+        probe = cell * recording.temp_degc.shape[1] // recording.cells
+        rate = recording.current_a / np.float64(recording.nominal_capacity_ah or steps.nominal_capacity_ah)
+        read = np.stack([recording.voltage_v[:, cell], rate, recording.temp_degc[:, probe]], 1)
+        means = np.add.reduceat(read, start)[:-1] / np.diff(start)[:, None]
+        made = sliding_window_view(np.repeat(means, repeats, axis=0).astype(np.float32), steps.window, axis=0)
+        due = np.arange(-steps.window % steps.stride, len(made), steps.stride)
+        windows.append(made[due].transpose(0, 2, 1))
+    return np.concatenate(windows)
 
 
 def growth() -> tuple[float, float]:

@@ -13,17 +13,22 @@ from model.block import LATE_INPUT, MASKED_INPUT
 from model.schema import SampleSteps
 from model.state import StepState
 
-# One row a cell: the open grid point's sums, and how far the ring has come.
-SAMPLE_ROW = np.dtype(
+# What a usual sample changes, and nothing else: where a million cells fit no cache, its size is what a sample costs.
+POINT = np.dtype(
     [
         ("t_ms", np.int64),
-        ("step", np.int64),
-        ("grid", np.int64),
         ("voltage_sum_v", np.float64),
         ("current_sum_a", np.float64),
         ("temp_sum_degc", np.float64),
         ("samples", np.int32),
         ("temp_samples", np.int32),
+    ],
+    align=True,
+)
+# How far a cell's ring has come, and what it is told with its windows.
+SAMPLE_ROW = np.dtype(
+    [
+        ("step", np.int64),
         ("length", np.int32),
         ("cycle", np.int32),
         ("nominal_ah", np.float32),
@@ -31,13 +36,23 @@ SAMPLE_ROW = np.dtype(
     ],
     align=True,
 )
+# A step in six bytes. Current is the bits of a float16, since the range of cells whose capacity is unknown has no end.
+STEP = np.dtype([("voltage_100uv", np.uint16), ("current_rate_half", np.uint16), ("temp_cdegc", np.int16)])
+
+NO_TEMP = -(2**15)
+HALF_SHIFT = 2.0**-112  # takes the exponent of a float32 to that of a float16, 13 bits further down
+HALF_MAX = 0x7BFF
 
 
 class SampleArrays(NamedTuple):
-    """One of everything for each cell, for the kernels. rows: `SAMPLE_ROW` [slots]; ring: float32 [slots, L, C]."""
+    """One of everything for each cell, for the kernels.
 
+    points: `POINT` [slots], the open grid points. rows: `SAMPLE_ROW` [slots]. ring: `STEP` [slots, L].
+    """
+
+    points: NDArray[np.void]
     rows: NDArray[np.void]
-    ring: NDArray[np.float32]
+    ring: NDArray[np.void]
 
 
 class SampleRule(NamedTuple):
@@ -51,7 +66,7 @@ class SampleRule(NamedTuple):
 
 def new_sample_state(steps: SampleSteps) -> StepState:
     """An empty state of sample steps."""
-    arrays = SampleArrays(np.zeros(0, SAMPLE_ROW), np.zeros((0, steps.window, len(steps.channels)), np.float32))
+    arrays = SampleArrays(np.zeros(0, POINT), np.zeros(0, SAMPLE_ROW), np.zeros((0, steps.window), STEP))
     rule = SampleRule(
         round(steps.period_s * 1000), round(steps.max_gap_s * 1000), steps.stride, steps.nominal_capacity_ah
     )
@@ -60,97 +75,115 @@ def new_sample_state(steps: SampleSteps) -> StepState:
 
 @njit(cache=True, nogil=True)
 def _update(block, cursor, out, filled, emit, arrays, counts, rule):  # type: ignore[no-untyped-def]
-    ring = arrays.ring
+    ring, points, rows = arrays.ring, arrays.points, arrays.rows
     capacity = out.slot.shape[0]
     frames = block.first_slot.shape[0]
-    frame, first_cell, seen = cursor[0], cursor[1], cursor[2]
+    frame, cell, seen = cursor[0], cursor[1], cursor[2]
     while frame < frames:
-        t_ms, current_a, nominal_ah = block.t_ms[frame], block.current_a[frame], block.nominal_ah[frame]
-        cells, probes = block.cells[frame], block.probes[frame]
-        voltage_start, temp_start = block.voltage_start[frame], block.temp_start[frame]
-        grid = t_ms // rule.period_ms
-        for cell in range(first_cell, cells):
-            # A sample makes at most two windows due, since a bridged gap is no longer than a stride.
-            if emit and capacity - filled < 2:
-                cursor[0], cursor[1], cursor[2] = frame, cell, seen
-                return filled
-            slot = block.first_slot[frame] + cell
-            row = arrays.rows[slot]
-            voltage_v = block.voltage_v[voltage_start + cell]
-            if t_ms <= row.t_ms:
-                if t_ms == row.t_ms:
-                    seen |= 2
-                else:
-                    seen |= 1
-                    row.flags |= LATE_INPUT
-                continue
-            if not math.isfinite(voltage_v):
-                counts[3] += 1
-                row.flags |= MASKED_INPUT
-                continue
-            temp_degc = block.temp_degc[temp_start + cell * probes // cells] if probes > 0 else np.float32(np.nan)
-            counts[0] += 1
-            if row.t_ms < 0:
-                row.grid = grid
-            elif grid > row.grid:
-                gap = t_ms - row.t_ms > rule.max_gap_ms
-                repeats = 1 if gap else grid - row.grid
-                voltage_mean, rate_mean = (
-                    row.voltage_sum_v / row.samples,
-                    row.current_sum_a / row.samples / row.nominal_ah,
-                )
-                temp_mean = row.temp_sum_degc / row.temp_samples if row.temp_samples > 0 else np.nan
-                for _ in range(repeats):
-                    step = ring[slot, row.step % ring.shape[1]]
-                    step[0], step[1], step[2] = voltage_mean, rate_mean, temp_mean
-                    row.step += 1
-                    row.length = min(row.length + 1, ring.shape[1])
-                    if row.step % rule.stride == 0:
-                        if emit:
-                            _emit(out, filled, ring[slot], row, slot, t_ms, frame)
-                            filled += 1
-                        row.flags = 0
-                row.samples = row.temp_samples = 0
-                row.voltage_sum_v = row.current_sum_a = row.temp_sum_degc = 0.0
-                row.grid = grid
-                if gap:
-                    row.length = 0
-            if row.samples == 0:
-                if nominal_ah > 0:
-                    row.nominal_ah = nominal_ah
-                elif not row.nominal_ah > 0:
-                    row.nominal_ah = rule.nominal_ah
-                row.cycle = block.cycle[frame]
-            row.t_ms = t_ms
-            row.samples += 1
-            row.voltage_sum_v += voltage_v
-            row.current_sum_a += current_a
-            if math.isfinite(temp_degc):
-                row.temp_samples += 1
-                row.temp_sum_degc += temp_degc
+        t_ms, current_a = block.t_ms[frame], block.current_a[frame]
+        first_slot, cells, probes = block.first_slot[frame], block.cells[frame], block.probes[frame]
+        begin_ms = t_ms // rule.period_ms * rule.period_ms
+        while cell < cells:
+            end, temp_degc = cells, np.float32(np.nan)
+            if probes > 0:
+                probe = cell * probes // cells
+                end = ((probe + 1) * cells + probes - 1) // probes  # the first cell of the next probe
+                temp_degc = block.temp_degc[block.temp_start[frame] + probe]
+            temp_samples, temp_degc = (1, temp_degc) if math.isfinite(temp_degc) else (0, np.float32(0.0))
+            for at in range(cell, end):
+                slot = first_slot + at
+                point = points[slot]
+                voltage_v = block.voltage_v[block.voltage_start[frame] + at]
+                if not (begin_ms <= point.t_ms < t_ms and math.isfinite(voltage_v)):
+                    row = rows[slot]
+                    if t_ms == point.t_ms:
+                        seen |= 2
+                        continue
+                    if t_ms < point.t_ms:
+                        seen |= 1
+                        row.flags |= LATE_INPUT
+                        continue
+                    if not math.isfinite(voltage_v):
+                        counts[3] += 1
+                        row.flags |= MASKED_INPUT
+                        continue
+                    # A sample makes at most two windows due, since a bridged gap is no longer than a stride.
+                    if emit and capacity - filled < 2:
+                        cursor[0], cursor[1], cursor[2] = frame, at, seen
+                        return filled
+                    if point.t_ms >= 0:
+                        gap = t_ms - point.t_ms > rule.max_gap_ms
+                        for _ in range(1 if gap else -((point.t_ms - begin_ms) // rule.period_ms)):
+                            _append(ring, slot, point, row)
+                            if row.step % rule.stride == 0:
+                                if emit:
+                                    _emit(out, filled, ring, slot, row, t_ms, frame)
+                                    filled += 1
+                                row.flags = 0
+                        if gap:
+                            row.length = 0
+                        point.samples = point.temp_samples = 0
+                        point.voltage_sum_v = point.current_sum_a = point.temp_sum_degc = 0.0
+                    nominal_ah = block.nominal_ah[frame]
+                    if nominal_ah > 0:
+                        row.nominal_ah = nominal_ah
+                    elif not row.nominal_ah > 0:
+                        row.nominal_ah = rule.nominal_ah
+                    row.cycle = block.cycle[frame]
+                counts[0] += 1
+                point.t_ms = t_ms
+                point.voltage_sum_v += voltage_v
+                point.current_sum_a += current_a
+                point.temp_sum_degc += temp_degc
+                point.samples += 1
+                point.temp_samples += temp_samples
+            cell = end
         counts[1] += seen & 1
         counts[2] += seen >> 1
-        frame, first_cell, seen = frame + 1, 0, 0
+        frame, cell, seen = frame + 1, 0, 0
     cursor[0], cursor[1], cursor[2] = frame, 0, 0
     return filled
 
 
-# Once in each file of kernels: a cached kernel is compiled anew when its own file changes, not when another's does.
+@njit(cache=True, nogil=True, inline="always")
+def _append(ring, slot, point, row):  # type: ignore[no-untyped-def]
+    """Makes the means of a grid point the newest step."""
+    size = ring.shape[1]
+    step = ring[slot, row.step % size]
+    step.voltage_100uv = min(max(np.rint(point.voltage_sum_v / point.samples * 1e4), 0.0), 65535.0)
+    step.current_rate_half = _half(point.current_sum_a / point.samples / row.nominal_ah)
+    step.temp_cdegc = NO_TEMP
+    if point.temp_samples > 0:
+        temp_cdegc = np.rint(point.temp_sum_degc / point.temp_samples * 1e2)
+        step.temp_cdegc = min(max(temp_cdegc, 1.0 + NO_TEMP), -1.0 - NO_TEMP)
+    row.step += 1
+    row.length = min(row.length + 1, size)
+
+
 @njit(cache=True, nogil=True)
-def _copy_window(ring, step, length, window):  # type: ignore[no-untyped-def]
-    """Copies the ``length`` newest steps right-aligned into ``window``; ``step`` counts all steps ever appended."""
-    size = ring.shape[0]
+def _half(value):  # type: ignore[no-untyped-def]
+    """The bits of the nearest float16; the largest, where ``value`` is larger."""
+    bits = np.float32(np.float32(abs(value)) * np.float32(HALF_SHIFT)).view(np.int32)
+    bits = min((bits + 0xFFF + (bits >> 13 & 1)) >> 13, HALF_MAX)
+    return bits | 0x8000 if value < 0 else bits
+
+
+@njit(cache=True, nogil=True)
+def _emit(out, at, ring, slot, row, t_ms, frame):  # type: ignore[no-untyped-def]
+    """Writes the newest steps right-aligned into a window; ``row.step`` counts all steps ever appended."""
+    size, length, window = ring.shape[1], row.length, out.windows[at]
     window[: size - length] = np.nan
-    start = (step - length) % size
-    head = min(length, size - start)
-    window[size - length : size - length + head] = ring[start : start + head]
-    window[size - length + head :] = ring[: length - head]
-
-
-@njit(cache=True, nogil=True)
-def _emit(out, at, ring, row, slot, t_ms, frame):  # type: ignore[no-untyped-def]
-    _copy_window(ring, row.step, row.length, out.windows[at])
-    out.length[at] = row.length
+    start = (row.step - length) % size
+    for index in range(length):
+        place = start + index
+        step = ring[slot, place if place < size else place - size]
+        shown = window[size - length + index]
+        shown[0] = step.voltage_100uv * np.float32(1e-4)
+        bits = np.int32(step.current_rate_half)
+        rate = np.int32((bits & 0x7FFF) << 13).view(np.float32) * np.float32(1 / HALF_SHIFT)
+        shown[1] = -rate if bits & 0x8000 else rate
+        shown[2] = step.temp_cdegc * np.float32(1e-2) if step.temp_cdegc != NO_TEMP else np.float32(np.nan)
+    out.length[at] = length
     out.slot[at] = slot
     out.step[at] = row.step
     out.cycle[at] = row.cycle

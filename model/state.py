@@ -40,8 +40,8 @@ class StepState:
     """The state of all cells for one kind of steps.
 
     ``arrays`` is a named tuple of arrays whose first axis is the slot. ``t_ms`` and ``cycle``, both -1 in a cell that
-    has seen nothing, and ``step``, which counts its steps, are among them or columns of ``rows``; ``ring`` holds its
-    newest steps.
+    has seen nothing, and ``step``, which counts its steps, are columns of some of them, or among them; ``ring`` holds
+    its newest steps.
     ``settled`` names the arrays that no longer change after a cell's first ``settled_after`` steps.
     ``kernel(block, cursor, out, filled, emit, arrays, counts, rule)`` is compiled.
     """
@@ -61,8 +61,9 @@ class StepState:
         self.settled_after = settled_after
         self.counts = np.zeros(4, np.int64)
         self.slots = 0
-        columns = arrays._fields if "rows" not in arrays._fields else arrays.rows.dtype.names
-        self._counters = [name for name in ("step", "first_step") if name in columns]
+        self._columns = {
+            name: field for field, array in arrays._asdict().items() for name in array.dtype.names or (field,)
+        }
         self._rule = rule
         self._kernel = kernel
 
@@ -73,9 +74,9 @@ class StepState:
         return hashlib.sha256(f"{self.steps.fingerprint}{arrays}".encode()).hexdigest()[:12]
 
     def column(self, name: str) -> NDArray[Any]:
-        """One value of each cell, [slots]: a column of the rows, or an array of its own. Holds until `reserve`."""
-        arrays = self.arrays
-        return getattr(arrays, name) if name in arrays._fields else arrays.rows[name]  # type: ignore[no-any-return]
+        """One value of each cell, [slots]: a column of one of the arrays, or all of one. Holds until `reserve`."""
+        array: NDArray[Any] = getattr(self.arrays, self._columns[name])
+        return array[name] if array.dtype.names else array
 
     def reserve(self, slots: int, bound: int = 0) -> None:
         """Makes room for ``slots`` cells, which may once be ``bound``; new ones have seen nothing."""
@@ -95,7 +96,7 @@ class StepState:
             array[slots] = np.zeros((), array.dtype)
         for name in ("t_ms", "cycle"):
             self.column(name)[slots] = -1
-        for name in self._counters:
+        for name in self._columns.keys() & {"step", "first_step"}:
             self.column(name)[slots] = step
 
     def dump(self, part: Part, slots: NDArray[np.int64], block: int = 0) -> bytes:

@@ -32,7 +32,7 @@ LOADS = {
     "pack frames of 96 cells, every 2 s": Load(4, 96, STEPS * 30, PARTITIONS, period_ms=2_000),
     "pack frames, every minute: the model alone": Load(8, 96, STEPS, PARTITIONS, period_ms=STEP_MS),
 }
-TOLERANCE = 1e-4  # of SOH: batches of other sizes round otherwise
+TOLERANCE = 1e-3  # of SOH: cyclecast keeps rounded steps, and batches of other sizes round otherwise
 
 
 @dataclass(frozen=True, slots=True)

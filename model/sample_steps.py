@@ -41,7 +41,7 @@ STEP = np.dtype([("voltage_100uv", np.uint16), ("current_rate_half", np.uint16),
 
 NO_TEMP = -(2**15)
 HALF_SHIFT = 2.0**-112  # takes the exponent of a float32 to that of a float16, 13 bits further down
-HALF_MAX = 0x7BFF
+HALF_MAX = np.int32(0x7BFF)
 
 
 class SampleArrays(NamedTuple):

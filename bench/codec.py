@@ -12,8 +12,9 @@ from bench.core import best_rates
 from bench.flow import records
 from bench.load import Load
 from bench.table import Row
-from stream.codec import MSGPACK, Codec
+from stream.codec import Codec
 from stream.seams import Record
+from tests.packing import single
 
 LOADS = {
     "pack frames of 96 cells": Load(packs=40, cells=96, frames=50, partitions=1),
@@ -25,14 +26,18 @@ def rows() -> Iterator[Row]:
     """Records per second, decoded and turned into columns; the bytes of one are in the name."""
     for name, load in LOADS.items():
         values = [sent.value for sent in load.sent()]
-        packed = [msgspec.msgpack.encode(msgspec.json.decode(value)) for value in values]
+        objects = [msgspec.json.decode(value) for value in values]
+        forms = {
+            "JSON": records(values),
+            "msgpack, doubles": records(list(map(msgspec.msgpack.encode, objects))),
+            "msgpack, float32": records(list(map(single, objects))),
+        }
         roof, *rates = best_rates(
             (len(values), partial(_checked, values)),
-            (len(values), partial(_columns, records(values))),
-            (len(values), partial(_columns, records(packed, MSGPACK.decode()))),
+            *((len(values), partial(_columns, taken)) for taken in forms.values()),
         )
-        for form, rate, sizes in zip(("JSON", "msgpack"), rates, (values, packed), strict=True):
-            path = f"decode {name}, {form} ({np.mean(list(map(len, sizes))):.0f} B)"
+        for (form, taken), rate in zip(forms.items(), rates, strict=True):
+            path = f"decode {name}, {form} ({np.mean([len(record.value or b'') for record in taken]):.0f} B)"
             yield Row(path, "records", "the JSON checked only", roof, rate)
 
 

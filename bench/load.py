@@ -11,6 +11,8 @@ import numpy as np
 from aiokafka import AIOKafkaProducer
 from numpy.typing import NDArray
 
+from tests.packing import single
+
 START_MS = 1_700_000_000_000
 BATCH_BYTES = 64 * 1024
 
@@ -34,6 +36,7 @@ class Load:
     frames_a_cycle: int = 4320  # twelve hours
     period_ms: int = 10_000
     by_cell: bool = False
+    packed: bool = False  # msgpack, readings in four bytes, instead of JSON
 
     @property
     def records(self) -> int:
@@ -66,7 +69,7 @@ class Load:
 
     def sent(self) -> Iterator[Sent]:
         """Every record, in the order of time."""
-        encode = msgspec.json.Encoder().encode
+        encode = single if self.packed else msgspec.json.Encoder().encode
         for frame in range(self.frames):
             voltages = self.voltages(frame).tolist()
             for pack in range(self.packs):

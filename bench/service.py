@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from stream.settings import Settings
 from tests.kafka.cluster import KafkaNode, kafka_jars, missing_tools
 
 FRAMES = Load(packs=40, cells=96, frames=2000, partitions=4)
+PACKED = replace(FRAMES, packed=True)
 CELLS = Load(packs=40, cells=96, frames=160, partitions=4, by_cell=True)
 LOOK_S = 0.02  # reading the metrics is work, too
 ROUNDS = 4
@@ -37,6 +39,9 @@ def rows() -> Iterator[Line]:
     yield Row("service, pack frames of 96 cells", "frames", core, bare.core, ours.core, 0.25)
     yield Row("service, their cell samples", "cell samples", core, bare.core * cells, ours.core * cells, None, 8e6)
     yield Row("service, pack frames, by the clock", "frames", clock, bare.clock, ours.clock)
+    bare, ours = asyncio.run(compare(PACKED))
+    yield Row("service, the same in msgpack, float32", "frames", core, bare.core, ours.core)
+    yield Row("service, the same, their cell samples", "cell samples", core, bare.core * cells, ours.core * cells)
     bare, ours = asyncio.run(compare(CELLS))
     yield Row("service, a JSON record a cell", "records", core, bare.core, ours.core, 0.45, 0.4e6)
     yield Row("service, a record a cell, by the clock", "records", clock, bare.clock, ours.clock)

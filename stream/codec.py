@@ -1,4 +1,8 @@
-"""Bytes to telemetry records, and results to bytes. JSON where no ``content-type`` header says otherwise."""
+"""Bytes to telemetry records, and results to bytes.
+
+The ``content-type`` header says what a record is. Without it a record that begins as a map of msgpack does is msgpack,
+for no JSON can, and any other is JSON.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +15,18 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from stream import scan
 from stream.frames import Frames, frames_of, merged
 from stream.records import MAX_CELLS, Prediction, Telemetry
 from stream.refusal import Reason, Refusal
-from stream.scan import scan
 from stream.seams import Received
 
 JSON = b"application/json"
 MSGPACK = b"application/msgpack"
-_JSON_NAMES = (None, JSON)
+_FORMS = {None: scan.ANY, JSON: scan.JSON, MSGPACK: scan.MSGPACK}
+_MAPS = frozenset(
+    (*range(0x80, 0x90), 0xDE, 0xDF)
+)  # first bytes of a map of msgpack: JSON is UTF-8, which has none there
 
 _PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 _MISSING = re.compile(r"^Object missing required field `(?P<field>[^`]*)`")
@@ -33,8 +40,7 @@ class Codec:
 
     def __init__(self, max_record_bytes: int) -> None:
         self.max_record_bytes = max_record_bytes
-        self._decoders: dict[bytes | None, msgspec.json.Decoder[Telemetry] | msgspec.msgpack.Decoder[Telemetry]] = {
-            None: msgspec.json.Decoder(Telemetry),
+        self._decoders: dict[bytes, msgspec.json.Decoder[Telemetry] | msgspec.msgpack.Decoder[Telemetry]] = {
             JSON: msgspec.json.Decoder(Telemetry),
             MSGPACK: msgspec.msgpack.Decoder(Telemetry),
         }
@@ -43,16 +49,14 @@ class Codec:
     def decode(self, records: Sequence[Received]) -> tuple[Frames, list[Refusal]]:
         """The records that could be read, as columns, and a refusal for each of the others."""
         limit = self.max_record_bytes
-        frames = scan(
-            [
-                value
-                if (value := record.value) is not None
-                and len(value) <= limit
-                and (not record.headers or _content_type(record) in _JSON_NAMES)
-                else b""
-                for record in records
-            ]
-        )
+        values = [value if (value := record.value) is not None and len(value) <= limit else b"" for record in records]
+        form = np.zeros(len(records), np.uint8)
+        for position, record in enumerate(records):
+            if record.headers:
+                known = _FORMS.get(_said(record))
+                form[position] = known or scan.ANY
+                values[position] = b"" if known is None else values[position]
+        frames = scan.scan(values, form)
         if len(frames.position) == len(records):
             return frames, []
         rest, refused = self._one_by_one(records, np.delete(np.arange(len(records)), frames.position).tolist())
@@ -73,7 +77,7 @@ class Codec:
             decoder = self._decoders.get(content_type)
             if decoder is None:
                 known = f"{JSON.decode()} or {MSGPACK.decode()}"
-                name = (content_type or b"").decode("latin-1")
+                name = content_type.decode("latin-1")
                 error = f"content-type: {name!r} is not known; send {known}"
                 refused.append(Refusal(position, "decode", Reason.UNKNOWN_CONTENT_TYPE, error))
             elif value is None or len(value) > self.max_record_bytes:
@@ -97,14 +101,21 @@ class Codec:
         return Refusal(position, "decode", Reason.TOO_LARGE, error)
 
 
-def _content_type(record: Received) -> bytes | None:
+def _content_type(record: Received) -> bytes:
+    said = _said(record)
+    if said is None:
+        return MSGPACK if record.value and record.value[0] in _MAPS else JSON
+    return said
+
+
+def _said(record: Received) -> bytes | None:
     for name, value in record.headers:
         if name == "content-type":
             return value
     return None
 
 
-def _explain(position: int, value: bytes, content_type: bytes | None, error: Exception) -> Refusal:
+def _explain(position: int, value: bytes, content_type: bytes, error: Exception) -> Refusal:
     """The reason, the field and its value, found again in the plain object. Only refused records pay for this."""
     message = str(error)
     found = _PATH.search(message)
@@ -144,7 +155,7 @@ def _reason(field: str, what: str, plain: object) -> Reason:
     return Reason.OUT_OF_RANGE
 
 
-def _plain(value: bytes, content_type: bytes | None) -> Any:
+def _plain(value: bytes, content_type: bytes) -> Any:
     try:
         return msgspec.msgpack.decode(value) if content_type == MSGPACK else json.loads(value)
     except (ValueError, RecursionError, msgspec.DecodeError):
@@ -177,5 +188,7 @@ def _at(plain: object, path: str) -> object:
 def _quote(value: object) -> str:
     if isinstance(value, list):
         return f"an array of {len(value)}"
+    if isinstance(value, msgspec.msgpack.Ext):
+        return f"an extension of type {value.code}"
     text = repr(value)
     return text if len(text) <= _MAX_QUOTE else f"{text[:_MAX_QUOTE]}..."

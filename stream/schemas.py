@@ -46,7 +46,11 @@ def asyncapi(version: str) -> dict[str, Any]:
         "defaultContentType": "application/json",
         "channels": {
             "telemetry": _channel(
-                topics.telemetry, "What battery management systems report.", "PackFrame", "CellSample"
+                topics.telemetry,
+                "What battery management systems report, as JSON, or as the same in msgpack. The header `content-type` "
+                "may say which: `application/json` or `application/msgpack`.",
+                "PackFrame",
+                "CellSample",
             ),
             "predictions": _channel(topics.predictions, "What each cell is and will be.", "Prediction"),
             "deadLetters": _channel(topics.dead_letters, "Records that could not be used, untouched.", "DeadLetter"),

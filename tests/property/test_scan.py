@@ -10,10 +10,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream import records, scan
+from stream import records, row
 from stream.codec import Codec
 from stream.frames import Frames, frames_of
 from stream.records import MAX_CELLS, Telemetry
+from stream.scan import scan
 from stream.seams import Record
 
 codec = Codec(max_record_bytes=30_000)
@@ -43,7 +44,6 @@ TEXTS = st.one_of(
     st.integers(255, 257).map(lambda count: json.dumps("x" * count)),
     st.text(max_size=5).map(json.dumps),
 )
-FIELDS = {name[1:-2] for name in scan.NAMES}
 PLAIN = {
     "v": "1",
     "kind": '"pack"',
@@ -60,6 +60,11 @@ PLAIN = {
 }
 SINGLE = {**PLAIN, "kind": '"cell"', "voltage_v": "3.312", "temp_degc": "25.1"}
 VALUES = st.one_of(NUMBERS, LISTS, TEXTS)
+
+
+def read(*values: bytes) -> Frames:
+    """The plain ones."""
+    return scan(values)
 
 
 @st.composite
@@ -152,7 +157,7 @@ def decimals(draw: Any) -> str:
 @given(st.lists(decimals(), min_size=1, max_size=40))
 def test_scan_reads_numbers_to_the_last_bit(numbers):
     text = f'{{"kind":"pack","pack_id":"P","t_ms":1,"current_a":{numbers[0]},"voltage_v":[{",".join(numbers)}]}}'
-    frames = scan.scan([text.encode()])
+    frames = read(text.encode())
     assert frames.position.tolist() == [0]
     assert frames.block.voltage_v.tobytes() == np.array([float(each) for each in numbers]).astype(np.float32).tobytes()
 
@@ -167,29 +172,29 @@ def test_plain_records_are_read_by_the_scan_and_not_by_the_general_decoder():
                 ("{" + comma.join(f'"{name}"{colon}{value}' for name, value in fields) + "}").encode()
                 for fields in (whole, short, empty, whole[::-1])
             ]
-            assert scan.scan(values).position.tolist() == [0, 1, 2, 3]
+            assert read(*values).position.tolist() == [0, 1, 2, 3]
 
 
 def test_repeated_field_is_left_to_the_general_decoder():
     for name, value in [*PLAIN.items(), ("voltage_v", "[3.1]"), ("temp_degc", "[]")]:
         fields = [*PLAIN.items(), (name, value)]
         text = ("{" + ",".join(f'"{key}":{each}' for key, each in fields) + "}").encode()
-        assert scan.scan([text]).position.tolist() == []
+        assert read(text).position.tolist() == []
         assert_same(codec.decode([Record(0, 0, None, text)])[0], frames_of([decode(text)]))
 
 
 def test_limits_of_the_scan_are_those_of_the_records():
-    assert scan.MAX_CELLS == records.MAX_CELLS
+    assert row.MAX_CELLS == records.MAX_CELLS
     bounds = {
-        "pack_id": json.dumps("x" * scan.MAX_ID_BYTES),
-        "t_ms": str(scan.MAX_EXACT),
-        "cycle": str(scan.MAX_CYCLE),
+        "pack_id": json.dumps("x" * row.MAX_ID_BYTES),
+        "t_ms": str(row.MAX_EXACT),
+        "cycle": str(row.MAX_CYCLE),
         "cell": str(MAX_CELLS - 1),
     }
     for name, largest in bounds.items():
         beyond = largest[:-1] + 'x"' if name == "pack_id" else str(int(largest) + 1)
         for value, good in ((largest, True), (beyond, False)):
             text = ("{" + ",".join(f'"{key}":{each}' for key, each in {**SINGLE, name: value}.items()) + "}").encode()
-            assert len(scan.scan([text]).position) == good
+            assert len(read(text).position) == good
             assert len(codec.decode([Record(0, 0, None, text)])[0].position) == good
-    assert set(PLAIN) == FIELDS
+    assert set(PLAIN) == set(row.FIELDS)

@@ -113,6 +113,30 @@ def test_content_type_chooses_the_codec():
     from_msgpack, refused = codec.decode([Record(0, 0, None, packed, headers)])
     assert not refused
     assert_same(from_msgpack, codec.decode([Record(0, 0, None, frame())])[0])
+    refused = codec.decode([Record(0, 0, None, packed, (("content-type", b"application/json"),))])[1]
+    assert refused[0].reason is Reason.NOT_JSON
+    refused = codec.decode([Record(0, 0, None, frame(), headers)])[1]
+    assert refused[0].reason is Reason.NOT_JSON
+
+
+@pytest.mark.parametrize("changes", [{}, {"vendor": "x"}, {"kind": "module"}, {"note": "x" * 70_000}])
+@pytest.mark.parametrize("headers", [(), (("trace", b"x"),)])
+def test_without_a_content_type_a_map_of_msgpack_is_known_by_how_it_begins(changes, headers):
+    packed = msgspec.msgpack.encode({**FRAME, **changes})
+    said = (*headers, ("content-type", b"application/msgpack"))
+    found, refused = codec.decode([Record(0, 0, None, packed, headers)])
+    expected, why = codec.decode([Record(0, 0, None, packed, said)])
+    assert_same(found, expected)
+    assert refused == why
+    assert len(found.position) == ("kind" not in changes)
+
+
+def test_refusal_of_a_record_is_the_same_each_time_whatever_it_holds():
+    packed = msgspec.msgpack.encode({**FRAME, "voltage_v": [3.3, msgspec.msgpack.Ext(5, b"x")]})
+    record = Record(0, 0, None, packed, (("content-type", b"application/msgpack"),))
+    (refused,), (again,) = codec.decode([record])[1], codec.decode([record])[1]
+    assert refused == again
+    assert refused.error == "voltage_v[1]: Expected `float | null`, got an extension of type 5"
 
 
 def test_unknown_content_type_is_refused_by_name():

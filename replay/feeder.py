@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from model.recording import Recording
 from replay.fleet import Member
+from replay.measured import measured_ah
 from replay.merge import Lane, Slice, due_ms, merged
 from replay.shortest import shortest
 from stream.records import CellSample, PackFrame
@@ -46,7 +47,9 @@ class Feed:
         self.shift_ms = shift_ms
         self.skip = skip
         self.batch_records = batch_records
-        due = {id(member.recording): due_ms(member.recording.t_ms) for member in self.members}
+        recordings = {id(member.recording): member.recording for member in self.members}
+        due = {key: due_ms(recording.t_ms) for key, recording in recordings.items()}
+        self._measured_ah = {key: measured_ah(recording) for key, recording in recordings.items()}
         self._lanes = [Lane(due[id(member.recording)], member.shift_ms + shift_ms) for member in self.members]
 
     @property
@@ -91,7 +94,8 @@ class Feed:
             (self.members[member], part.row[order[start:stop]])
             for member, start, stop in zip(members.tolist(), starts, [*starts[1:], len(order)], strict=True)
         ]
-        records = encoded(runs, self.shift_ms)
+        capacities = np.concatenate([self._measured_ah[id(member.recording)][rows] for member, rows in runs])
+        records = encoded(runs, capacities, self.shift_ms)
         back = np.empty_like(order)
         back[order] = np.arange(len(order))
         return FeedBatch(
@@ -114,9 +118,12 @@ class Encoded(NamedTuple):
     cells: NDArray[np.int64]
 
 
-def encoded(runs: Sequence[tuple[Member, NDArray[np.int64]]], shift_ms: int = 0) -> Encoded:
+def encoded(
+    runs: Sequence[tuple[Member, NDArray[np.int64]]], capacities: NDArray[np.float32], shift_ms: int = 0
+) -> Encoded:
     """The given rows of members as records on the wire. An invalid reading is ``null``, as JSON has no NaN.
 
+    capacities: float32 [rows of all runs], what was measured, NaN where nothing was.
     The readings of all runs are turned to decimals at once: a fleet of many packs has few rows of each in a batch.
     """
     t_ms = np.concatenate([member.recording.t_ms[rows] + (member.shift_ms + shift_ms) for member, rows in runs])
@@ -131,6 +138,7 @@ def encoded(runs: Sequence[tuple[Member, NDArray[np.int64]]], shift_ms: int = 0)
     encode = msgspec.json.Encoder().encode
     times, numbers = t_ms.tolist(), [None if number < 0 else number for number in cycles.tolist()]
     current_a, voltage_v, temp_degc = shortest(currents).tolist(), shortest(voltages).tolist(), shortest(temps).tolist()
+    measured = [each if each > 0 else None for each in shortest(capacities).tolist()]
     at = voltage_at = temp_at = 0
     for member, rows in runs:
         recording = member.recording
@@ -140,7 +148,16 @@ def encoded(runs: Sequence[tuple[Member, NDArray[np.int64]]], shift_ms: int = 0)
             for index in range(at, at + count):
                 voltage, temp = _single(voltage_v, temp_degc, voltage_at, temp_at, recording)
                 sample = CellSample(
-                    pack_id, 0, times[index], current_a[index], voltage, temp, numbers[index], None, nominal_ah, v=1
+                    pack_id,
+                    0,
+                    times[index],
+                    current_a[index],
+                    voltage,
+                    temp,
+                    numbers[index],
+                    measured[index],
+                    nominal_ah,
+                    v=1,
                 )
                 values.append(encode(sample))
                 voltage_at, temp_at = voltage_at + 1, temp_at + recording.temp_degc.shape[1]
@@ -150,7 +167,15 @@ def encoded(runs: Sequence[tuple[Member, NDArray[np.int64]]], shift_ms: int = 0)
                 readings = voltage_v[voltage_at : voltage_at + width]
                 probed = temp_degc[temp_at : temp_at + probes] or None
                 frame = PackFrame(
-                    pack_id, times[index], current_a[index], readings, probed, numbers[index], None, nominal_ah, v=1
+                    pack_id,
+                    times[index],
+                    current_a[index],
+                    readings,
+                    probed,
+                    numbers[index],
+                    measured[index],
+                    nominal_ah,
+                    v=1,
                 )
                 values.append(encode(frame))
                 voltage_at, temp_at = voltage_at + width, temp_at + probes

@@ -65,6 +65,7 @@ def assemble(
         telemetry=telemetry,
         clock=clock,
         limits=settings.limits,
+        adapt_intervals=settings.model.adapt_intervals,
         state=settings.state,
         changelog=changelog,
     )

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from model.state import Part
 from stream.cells import Cells
 from stream.packs import Pack
-from stream.pages import MARK_KEY, Arrays, Gone, Head, Mark, arrays_key, encode, head_key
+from stream.pages import (
+    LEARNED_KEY,
+    MARK_KEY,
+    Arrays,
+    Gone,
+    Head,
+    Learned,
+    Mark,
+    Watched,
+    arrays_key,
+    encode,
+    head_key,
+    watched_key,
+)
+from stream.score import Score
 from stream.seams import Message
 
 MARK_S = 1.0
@@ -36,6 +50,7 @@ class Checkpoint:
         self.stale: set[bytes] = set()  # keys of former lineages, to be taken away
         self._queue: deque[tuple[Pack, float]] = deque()
         self._marked_s: float | None = None
+        self._level: float | None = None
 
     def due(self, end: int, now_s: float) -> list[Message]:
         """The pages to be written with the records before ``end``; the state stands there."""
@@ -57,6 +72,20 @@ class Checkpoint:
         if self._marked_s is None or (size and now_s - self._marked_s >= MARK_S):
             self._marked_s = now_s
             written.append((MARK_KEY, self._mark(end)))
+        return self._messages(written)
+
+    def learned(self, score: Score) -> list[Message]:
+        """The pages of what the score learned since they were written: no reading again would bring it back."""
+        written: list[Written] = []
+        for cell in score.take_changes():
+            followed = score.followed.get(cell)
+            written.append((watched_key(cell), None if followed is None else encode(Watched(self.lineage, followed))))
+        if written and score.width.level != self._level:
+            self._level = score.width.level
+            written.append((LEARNED_KEY, encode(Learned(self.lineage, self._level))))
+        return self._messages(written)
+
+    def _messages(self, written: Iterable[Written]) -> list[Message]:
         return [Message(self.topic, key, value, partition=self.number) for key, value in written]
 
     def _wrote(self, pack: Pack, now_s: float) -> None:

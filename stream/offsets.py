@@ -5,28 +5,40 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 
+from stream.records import Prediction
 from stream.seams import Message, Partition
+from stream.truths import Truth
 
 
 class Ticket:
     """A polled batch on its way: done when its records are read and every window that they made due is predicted.
 
-    ``messages`` are its results; they go out together with ``next_offset``, the input that they work off.
+    ``messages`` are its results; they go out together with ``next_offset``, the input that they work off. Its
+    predictions are ``told`` in the order in which they became due, and become messages when all are there; each of its
+    ``truths`` comes after so many of them.
     """
 
-    __slots__ = ("messages", "next_offset", "pending", "predictions", "received_ms")
+    __slots__ = ("messages", "next_offset", "pending", "predictions", "received_ms", "told", "truths")
 
     def __init__(self, next_offset: int, received_ms: int = 0) -> None:
         self.next_offset = next_offset
         self.received_ms = received_ms
         self.messages: list[Message] = []
+        self.told: list[Prediction] = []
+        self.truths: list[tuple[int, Truth]] = []
         self.pending = 1
         self.predictions = 0
 
-    def add(self, windows: int) -> None:
-        """``windows`` more to wait for."""
+    def add(self, windows: int, truths: Sequence[tuple[int, Truth]] = ()) -> None:
+        """``windows`` more to wait for; each of the truths comes after so many of these."""
+        self.truths += ((self.predictions + after, truth) for after, truth in truths)
         self.pending += windows
         self.predictions += windows
+
+    def answered(self, predictions: Sequence[Prediction]) -> None:
+        """What became of the next of its windows."""
+        self.told += predictions
+        self.done(results=len(predictions))
 
     def done(self, messages: Sequence[Message] = (), results: int = 1) -> None:
         """``results`` windows are predicted, or, once a ticket, its records are read; this is what came of it."""

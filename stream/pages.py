@@ -12,6 +12,7 @@ import msgspec
 
 from model.state import Part
 from stream.errors import Fatal
+from stream.score import Cell, Followed
 
 VERSION = 1
 CHECKSUM_BYTES = 4
@@ -72,9 +73,24 @@ class Arrays(msgspec.Struct, frozen=True, array_like=True, tag="arrays", gc=Fals
     body: bytes
 
 
-Page = Mark | Head | Gone | Arrays
+class Learned(msgspec.Struct, frozen=True, array_like=True, tag="learned", gc=False):
+    """How wide measured capacities made the intervals: `model.adaptive.Width.level`."""
 
-MARK_KEY = b"mark"
+    lineage: int
+    level: float
+
+
+class Watched(msgspec.Struct, frozen=True, array_like=True, tag="watched"):
+    """A cell whose predictions are held against measured capacities: some hundred bytes."""
+
+    lineage: int
+    cell: Followed
+
+
+Page = Mark | Head | Gone | Arrays | Learned | Watched
+
+MARK_KEY, LEARNED_KEY = b"mark", b"learned"
+_WATCHED = "watched/"
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(tuple[int, Page])
 
@@ -87,6 +103,17 @@ def head_key(pack_id: str) -> bytes:
 def arrays_key(pack_id: str, part: Part, chunk: int, block: int = 0) -> bytes:
     """The key of a pack's `Arrays`: which part of the state, of which cells, and which stretch of the ring."""
     return f"{part}/{chunk}/{block}:{pack_id}".encode()
+
+
+def watched_key(cell: Cell) -> bytes:
+    """The key of a cell's `Watched`."""
+    return f"{_WATCHED}{cell[1]}:{cell[0]}".encode()
+
+
+def cell_of(key: bytes) -> Cell | None:
+    """The cell of a `watched_key`; none of any other key."""
+    number, _, pack_id = key.decode().partition(":")
+    return (pack_id, int(number.removeprefix(_WATCHED))) if number.startswith(_WATCHED) else None
 
 
 def pack_of(key: bytes) -> str:

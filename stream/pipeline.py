@@ -25,10 +25,12 @@ from stream.publisher import Publisher
 from stream.refusal import Refusal
 from stream.restoration import Restoration
 from stream.runner import ModelRunner
+from stream.score import Score
 from stream.seams import Changelog, Message, Partition, Polled, Received, Source
 from stream.settings import LimitSettings, StateSettings
 from stream.shadow import Shadow
 from stream.telemetry import Telemetry
+from stream.truths import Measured
 
 log = structlog.get_logger()
 
@@ -49,6 +51,7 @@ class Pipeline:
         telemetry: Telemetry,
         clock: Clock,
         limits: LimitSettings,
+        adapt_intervals: bool,
         state: StateSettings,
         changelog: Changelog | None = None,
     ) -> None:
@@ -62,11 +65,13 @@ class Pipeline:
         self.telemetry = telemetry
         self.clock = clock
         self.limits = limits
+        self.adapt_intervals = adapt_intervals
         self.state = state
         self.changelog = changelog
         self.offsets = Offsets()
         self.cells: dict[Partition, Cells] = {}
         self.checkpoints: dict[Partition, Checkpoint] = {}
+        self.scores: dict[Partition, Score] = {}
         self.lanes = Lanes(self._feed)
         self.shadow: Shadow | None = None
         self._moved = asyncio.Event()
@@ -127,12 +132,14 @@ class Pipeline:
     ) -> None:
         """Admitted frames to cell state, and the windows that they make due to the open batch."""
         cursor = new_cursor()
+        measured = Measured(admitted.block, cells.packs) if emit else None
         while cursor[0] < admitted.block.frames:
             async with self.lanes.turn:
                 batch = await self._room()
                 start = batch.filled
                 stop = cells.update(admitted, cursor, batch.share(self.lanes.busy), start, emit=emit)
-                ticket.add(stop - start)
+                truths = measured.before(int(cursor[0]), batch.windows.frame[start:stop]) if measured else ()
+                ticket.add(stop - start, truths)
                 owners = cells.packs.owners(batch.windows.slot[start:stop])
                 segment = Segment(partition, owners, ticket, admitted.offset, start, stop)
                 self.batcher.add(segment, self.clock.monotonic_s())
@@ -150,9 +157,9 @@ class Pipeline:
                 raise RuntimeError("the model failed on a batch of windows") from error
             if self.shadow is not None:
                 self.shadow.offer(batch, quantiles, busy=self.batcher.room() is None)
-            messages = self.publisher.predictions(batch, quantiles, predicted.model_id)
+            told = self.publisher.predictions(batch, quantiles, predicted.model_id)
             for segment in batch.segments:
-                segment.ticket.done(messages[segment.start : segment.stop], segment.stop - segment.start)
+                segment.ticket.answered(told[segment.start : segment.stop])
             self.batcher.give_back(batch)
             await self._hand_over()
 
@@ -160,8 +167,26 @@ class Pipeline:
         """Gives the outlet what is worked off: results together with the offset up to which nothing is left to do."""
         self._moved.set()
         async with self._in_order:
-            for partition, tickets in self.offsets.take().items():
+            moved = self.offsets.take()
+            for partition, tickets in moved.items():  # at once: what is put off could meet a state restored meanwhile
+                self._score(partition, tickets)
+            for partition, tickets in moved.items():
                 await self.outlet.publish(partition, tickets)
+
+    def _score(self, partition: Partition, tickets: Sequence[Ticket]) -> None:
+        """Holds what is worked off against measured capacities, which widen intervals; then it becomes messages."""
+        score = self.scores.get(partition)
+        if score is None:
+            score = self.scores[partition] = self._new_score()
+        checkpoint = self.checkpoints.get(partition)
+        for ticket in tickets:
+            ticket.messages += self.publisher.messages(score.settle(ticket.told, ticket.truths))
+            if checkpoint is not None:
+                ticket.messages += self._written(checkpoint.learned(score))
+        if score.followed:
+            self.telemetry.truths_waiting.set(sum(each.waiting for each in self.scores.values()))
+        if score.followed and score.adapts:
+            self.telemetry.interval_factor.labels(str(partition.number)).set(score.width.factor)
 
     async def _room(self) -> Batch:
         """The open batch; waits while all batches are on their way, and with it the source waits."""
@@ -231,8 +256,10 @@ class Pipeline:
         checkpoint = Checkpoint(
             cells, self.changelog.topic, partition.number, self.state.page_interval_s, restoration.lineage
         )
+        score = self._new_score()
+        restoration.learned(score)
         checkpoint.stale = restoration.stale
-        self.cells[partition], self.checkpoints[partition] = cells, checkpoint
+        self.cells[partition], self.checkpoints[partition], self.scores[partition] = cells, checkpoint, score
         return cells.next_offset
 
     async def release(self, partitions: Collection[Partition]) -> None:
@@ -252,6 +279,8 @@ class Pipeline:
         for partition in partitions:
             self.cells.pop(partition, None)
             self.checkpoints.pop(partition, None)
+            if self.scores.pop(partition, None) is not None:
+                self.telemetry.interval_factor.remove(str(partition.number))
         self.offsets.forget(partitions)
 
     def _received_ms(self, records: Sequence[Received]) -> NDArray[np.int64]:
@@ -276,13 +305,23 @@ class Pipeline:
     def _new_cells(self) -> Cells:
         return Cells(self.steps, self.limits, self.state.idle_ttl_s)
 
+    def _new_score(self) -> Score:
+        return Score(
+            adapts=self.adapt_intervals,
+            max_cells=self.limits.partition_cells,
+            tell=lambda fate: self.telemetry.truths.labels(fate.value).inc(),
+            scored=self.telemetry.scored,
+        )
+
     def _pages(self, partition: Partition, cells: Cells, end: int) -> list[Message]:
         """The pages of state that go with the records before ``end``."""
         checkpoint = self.checkpoints.get(partition)
         if checkpoint is None:
             cells.packs.take_changes()
             return []
-        pages = checkpoint.due(end, self.clock.monotonic_s())
+        return self._written(checkpoint.due(end, self.clock.monotonic_s()))
+
+    def _written(self, pages: list[Message]) -> list[Message]:
         if pages:
             faults.reach("paged")
             self.telemetry.state_bytes.inc(sum(len(page.value or b"") for page in pages))

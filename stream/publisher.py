@@ -42,12 +42,12 @@ class Publisher:
         self.eol_soh = eol_soh
         self.min_steps = min_steps
 
-    def predictions(self, batch: Batch, quantiles: NDArray[np.float32], model_id: str) -> list[Message]:
-        """One message a window of the batch, in order. quantiles: float32 [filled, targets, 3], natural units."""
+    def predictions(self, batch: Batch, quantiles: NDArray[np.float32], model_id: str) -> list[Prediction]:
+        """One a window of the batch, in order. quantiles: float32 [filled, targets, 3], natural units."""
         windows = batch.windows
         finite = np.logical_and.reduce(np.isfinite(quantiles), axis=(1, 2)).tolist()
         values = np.round(quantiles.astype(np.float64), 6).tolist()
-        messages = []
+        predictions = []
         for segment in batch.segments:
             for row in range(segment.start, segment.stop):
                 flags = [name for bit, name in FLAG_BITS if windows.flags[row] & bit]
@@ -58,10 +58,13 @@ class Publisher:
                 elif not finite[row]:
                     flags.append("degraded")
                     answer = None
-                prediction = self._prediction(batch, segment, row, flags, answer, model_id)
-                key = f"{prediction.pack_id}/{prediction.cell}".encode()
-                messages.append(Message(self.predictions_topic, key, self.codec.encode(prediction)))
-        return messages
+                predictions.append(self._prediction(batch, segment, row, flags, answer, model_id))
+        return predictions
+
+    def messages(self, predictions: Iterable[Prediction]) -> list[Message]:
+        """One message a prediction."""
+        topic, encode = self.predictions_topic, self.codec.encode
+        return [Message(topic, f"{each.pack_id}/{each.cell}".encode(), encode(each)) for each in predictions]
 
     def dead_letters(self, partition: Partition, records: Iterable[tuple[Received, Refusal]]) -> list[Message]:
         """One message a refused record: its bytes untouched, and why, in the headers."""

@@ -8,10 +8,26 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from model.adaptive import Width
 from model.state import Part
 from stream.cells import Cells
 from stream.packs import Pack
-from stream.pages import Arrays, Gone, Head, Mark, Page, PageError, decode, pack_of, part_of
+from stream.pages import (
+    LEARNED_KEY,
+    Arrays,
+    Gone,
+    Head,
+    Learned,
+    Mark,
+    Page,
+    PageError,
+    Watched,
+    cell_of,
+    decode,
+    pack_of,
+    part_of,
+)
+from stream.score import Cell, Followed, Score
 
 
 class Restoration:
@@ -30,6 +46,8 @@ class Restoration:
         self._mark: Mark | None = None
         self._numbers: dict[Pack, list[int]] = {}
         self._unusable: dict[bytes, str] = {}
+        self._width = Width()
+        self._followed: dict[Cell, Followed] = {}
 
     def read(self, written: Sequence[tuple[bytes, bytes | None]]) -> None:
         """Takes the next pages."""
@@ -38,6 +56,7 @@ class Restoration:
                 for keys in (self._keys, self.stale):
                     keys.discard(key)
                 self._unusable.pop(key, None)
+                self._forget(key)
                 continue
             try:
                 page = decode(value)
@@ -81,12 +100,21 @@ class Restoration:
         self.cells.next_offset = self._mark.offset
         return self.cells
 
+    def learned(self, score: Score) -> None:
+        """Puts what was learned back into ``score``; one that no longer adapts begins anew, and its pages are stale."""
+        if score.adapts:
+            score.restore(self._width, self._followed)
+        else:
+            self.stale |= {key for key in self._keys if key == LEARNED_KEY or cell_of(key) is not None}
+
     def _begin_lineage(self, lineage: int) -> None:
         self.lineage = lineage
         self.stale |= self._keys
         self._keys.clear()
         self._numbers.clear()
         self._mark = None
+        self._width = Width()
+        self._followed.clear()
         if len(self.cells.packs.by_id) or self.cells.packs.last_step:
             self.cells = self._new_cells()
 
@@ -101,6 +129,11 @@ class Restoration:
                 self._mark = page
             case Gone():
                 self._end(pack_id, page)
+            case Learned():
+                self._width = Width(page.level)
+            case Watched():
+                if (cell := cell_of(key)) is not None:
+                    self._followed[cell] = page.cell
             case Head():
                 pack = self._pack(pack_id, page)
                 if pack is not None:
@@ -116,6 +149,13 @@ class Restoration:
                     self.cells.state.load(part, self._slots(pack, page), body, block)
                     if part is Part.OPEN:
                         pack.stands_at = page.offset
+
+    def _forget(self, key: bytes) -> None:
+        """A page of what was learned was taken away; of a pack's pages, `Gone` tells."""
+        if (cell := cell_of(key)) is not None:
+            self._followed.pop(cell, None)
+        elif key == LEARNED_KEY:
+            self._width = Width()
 
     def _pack(self, pack_id: str, page: Head | Arrays) -> Pack | None:
         """The pack of this life; none where a later life of it is known already."""

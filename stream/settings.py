@@ -116,6 +116,7 @@ class ModelSettings(Frozen):
     shadow: str | None = Field(default=None, min_length=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    adapt_intervals: bool = False
 
 
 class BatchSettings(Frozen):

@@ -93,8 +93,8 @@ class Shadow:
     async def _take(self, predicted: Predicted, soh: NDArray[np.float32]) -> None:
         if predicted.error is not None or predicted.quantiles is None:
             raise predicted.error or RuntimeError("no answer")
-        messages = self._publisher.predictions(predicted.batch, predicted.quantiles, predicted.model_id)
-        await (await self._sink.send(messages))
+        told = self._publisher.predictions(predicted.batch, predicted.quantiles, predicted.model_id)
+        await (await self._sink.send(self._publisher.messages(told)))
         if (index := self._soh[1]) is None:
             return
         count = predicted.batch.filled

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, Metric, generate_latest
 
 from stream.refusal import Reason
+from stream.score import Fate
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
+NEWEST = 1000  # truths that the rolling error and coverage are of
 _WINDOWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 _SHORT_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 _SHARE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
@@ -31,6 +35,9 @@ class Telemetry:
         def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
             return Histogram(name, text, namespace="cyclecast", registry=registry, buckets=buckets)
 
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(name, text, labels, namespace="cyclecast", registry=registry)
+
         self.records = counter("records_total", "Input records by what became of them.", "result")
         self.predictions = counter("predictions_total", "Predictions acknowledged by the broker.")
         self.dead_letters = counter("dead_letters_total", "Records sent to the dead letter topic.", "reason")
@@ -49,20 +56,11 @@ class Telemetry:
         self.end_to_end_seconds = histogram(
             "end_to_end_seconds", "From the broker's timestamp of the record to its acknowledged prediction.", _LONG_S
         )
-        self.lag_records = Gauge(
-            "lag_records",
-            "Records behind the end of the partition.",
-            ["partition"],
-            namespace="cyclecast",
-            registry=registry,
-        )
-        self.cells = Gauge("cells", "Cells whose state is held.", namespace="cyclecast", registry=registry)
+        self.lag_records = gauge("lag_records", "Records behind the end of the partition.", "partition")
+        self.cells = gauge("cells", "Cells whose state is held.")
         self.transactions = counter("transactions_total", "Transactions by how they ended.", "result")
-        self.commit_interval_seconds = Gauge(
-            "commit_interval_seconds",
-            "Least time between two transactions of a partition, as the load allows.",
-            namespace="cyclecast",
-            registry=registry,
+        self.commit_interval_seconds = gauge(
+            "commit_interval_seconds", "Least time between two transactions of a partition, as the load allows."
         )
         self.state_bytes = counter("state_bytes_total", "Bytes of cell state written to pages.")
         self.rebalances = counter("rebalances_total", "Times the owned partitions changed.")
@@ -75,6 +73,16 @@ class Telemetry:
             "shadow_soh_difference_total",
             "Sum of |SOH median of the model - that of its shadow| over compared windows.",
         )
+        self.truths = counter("truths_total", "Measured capacities by what became of them.", "result")
+        self.truths_waiting = gauge("truths_waiting", "Measured capacities whose prediction is still to come.")
+        self.interval_factor = gauge(
+            "interval_factor", "By how much intervals are wider than the model's own.", "partition"
+        )
+        self._scores: deque[tuple[float, bool]] = deque(maxlen=NEWEST)
+        mean_error = gauge("soh_error", "Mean absolute error of SOH over the newest truths that were scored.")
+        mean_error.set_function(lambda: self._mean(0))
+        coverage = gauge("soh_coverage", "Share of these truths that lay in the published interval.")
+        coverage.set_function(lambda: self._mean(1))
         # Known series begin at zero: what first appears at one looks to Prometheus as if it never rose.
         for result in ("ok", "refused"):
             self.records.labels(result)
@@ -84,6 +92,8 @@ class Telemetry:
             self.shadow_windows.labels(result)
         for reason in Reason:
             self.dead_letters.labels(reason.value)
+        for fate in Fate:
+            self.truths.labels(fate.value)
         self._model = Info("model", "The model that answers.", namespace="cyclecast", registry=registry)
 
     def model_is(self, model_hash: str) -> None:
@@ -99,6 +109,15 @@ class Telemetry:
         self.padding_windows.inc(padded - windows)
         self.queue_wait_seconds.observe(waited_s)
         self.predict_seconds.observe(seconds)
+
+    def scored(self, soh_error: float, inside: bool) -> None:
+        """A measured capacity met its prediction: the absolute error of SOH, and whether it was in the interval."""
+        self._scores.append((soh_error, inside))
+
+    def _mean(self, column: int) -> float:
+        """Over the newest scores; NaN before there is any."""
+        scores = list(self._scores)
+        return sum(score[column] for score in scores) / len(scores) if scores else math.nan
 
     def render(self) -> bytes:
         """The Prometheus text format (``CONTENT_TYPE``)."""

@@ -16,7 +16,7 @@ from stream.clock import SystemClock
 from stream.delivery import AtLeastOnce
 from stream.memory import MemorySink, MemorySource
 from stream.seams import Partition, Record
-from stream.settings import Settings
+from stream.settings import ModelSettings, Settings
 from stream.telemetry import Telemetry
 from tests.service import identities
 
@@ -25,7 +25,7 @@ SHOWN = 3
 Oracle = dict[tuple[str, int, int], dict[str, Any]]
 
 
-def clean_run(model: Path, telemetry: Iterable[Record]) -> Oracle:
+def clean_run(model: Path, telemetry: Iterable[Record], *, adapt_intervals: bool = False) -> Oracle:
     """The predictions of an undisturbed run in memory, by identity. A partitioner chooses their source."""
     artifact = load(model)
     source, sink, counted, clock = (
@@ -36,9 +36,8 @@ def clean_run(model: Path, telemetry: Iterable[Record]) -> Oracle:
     )
     outlet = AtLeastOnce(sink, source.commit, interval_s=1.0, telemetry=counted, clock=clock)
     answering = Predictor(artifact, "cpu", "fp32")
-    asyncio.run(
-        assemble(source, outlet, answering, artifact.manifest, Settings(), telemetry=counted, clock=clock).run()
-    )
+    settings = Settings(model=ModelSettings(adapt_intervals=adapt_intervals))
+    asyncio.run(assemble(source, outlet, answering, artifact.manifest, settings, telemetry=counted, clock=clock).run())
     found = [json.loads(message.value or b"") for message in sink.messages["bms.predictions"]]
     return dict(zip(identities(found), found, strict=True))
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import math
 import re
 
 from stream.refusal import Reason
-from stream.telemetry import Telemetry
+from stream.score import Fate
+from stream.telemetry import NEWEST, Telemetry
 
 CONTRACT = {
     "cyclecast_records_total": {"result"},
@@ -31,6 +33,11 @@ CONTRACT = {
     "cyclecast_model_reloads_total": {"result"},
     "cyclecast_shadow_windows_total": {"result"},
     "cyclecast_shadow_soh_difference_total": set(),
+    "cyclecast_truths_total": {"result"},
+    "cyclecast_truths_waiting": set(),
+    "cyclecast_soh_error": set(),
+    "cyclecast_soh_coverage": set(),
+    "cyclecast_interval_factor": {"partition"},
 }
 
 
@@ -40,6 +47,7 @@ def used() -> Telemetry:
     telemetry.dead_letters.labels("not_json").inc()
     telemetry.batch_dispatch.labels("full").inc()
     telemetry.lag_records.labels("3").set(7)
+    telemetry.interval_factor.labels("3").set(1.5)
     telemetry.transactions.labels("committed").inc()
     telemetry.batch_windows.observe(64)
     telemetry.model_is("0123456789ab")
@@ -87,3 +95,17 @@ def test_results_and_reasons_that_may_come_begin_at_zero() -> None:
     assert values['cyclecast_records_total{result="refused"}'] == 0
     for reason in Reason:
         assert values[f'cyclecast_dead_letters_total{{reason="{reason.value}"}}'] == 0
+    for fate in Fate:
+        assert values[f'cyclecast_truths_total{{result="{fate.value}"}}'] == 0
+
+
+def test_score_is_of_the_newest_truths_and_unknown_before_any() -> None:
+    telemetry = Telemetry()
+    assert math.isnan(series(telemetry)["cyclecast_soh_error"])
+    for _ in range(NEWEST):
+        telemetry.scored(0.5, inside=False)
+    for at in range(NEWEST):
+        telemetry.scored(0.01, inside=at % 10 != 0)
+    values = series(telemetry)
+    assert math.isclose(values["cyclecast_soh_error"], 0.01)
+    assert math.isclose(values["cyclecast_soh_coverage"], 0.9)

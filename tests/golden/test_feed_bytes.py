@@ -49,6 +49,17 @@ def test_tidy_csv_becomes_cell_samples_as_recorded_glitches_included(tmp_path: P
     ]
 
 
+def test_capacity_is_told_by_the_last_usable_record_of_its_cycle(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(
+        "cell_id,cycle,test_time_s,voltage_v,current_a\n"
+        "C1,1,0,3.9,1.5\nC1,1,10,4.0,1.5\nC1,1,20,,1.5\nC1,2,30,3.7,-1.5\nC1,3,40,3.7,-1.5\n"
+    )
+    (tmp_path / "a.truth.csv").write_text("cell,cycle,capacity_ah\n0,1,1.856\n0,3,1.84\n0,9,1.7\n")
+    told = [msgspec.json.decode(value) for _, value in wire(tmp_path)]
+    assert [each.get("capacity_ah") for each in told] == [None, 1.856, None, None, 1.84]
+    assert b'"cycle":1,"capacity_ah":1.856,"v":1}' in wire(tmp_path)[1][1]
+
+
 def test_bdf_columns_mean_the_same_as_tidy_ones(tmp_path: Path) -> None:
     tidy, bdf = tmp_path / "tidy", tmp_path / "bdf"
     tidy.mkdir()

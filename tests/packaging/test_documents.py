@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -86,7 +87,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
         value: Any = defaults
         for part in key.split("."):
             value = value[part]
-        assert shown == ("none" if value is None else f'`"{value}"`' if isinstance(value, str) else f"`{value}`"), key
+        assert shown == ("none" if value is None else f"`{json.dumps(value)}`"), key
 
 
 def test_settings_that_documents_and_containers_name_exist() -> None:

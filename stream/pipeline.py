@@ -185,8 +185,8 @@ class Pipeline:
                 ticket.messages += self._written(checkpoint.learned(score))
         if score.followed:
             self.telemetry.truths_waiting.set(sum(each.waiting for each in self.scores.values()))
-        if score.followed and score.adapts:
-            self.telemetry.interval_factor.labels(str(partition.number)).set(score.width.factor)
+            if score.adapts:
+                self.telemetry.interval_factor.labels(str(partition.number)).set(score.width.factor)
 
     async def _room(self) -> Batch:
         """The open batch; waits while all batches are on their way, and with it the source waits."""
@@ -281,6 +281,7 @@ class Pipeline:
             self.checkpoints.pop(partition, None)
             if self.scores.pop(partition, None) is not None:
                 self.telemetry.interval_factor.remove(str(partition.number))
+        self.telemetry.truths_waiting.set(sum(each.waiting for each in self.scores.values()))
         self.offsets.forget(partitions)
 
     def _received_ms(self, records: Sequence[Received]) -> NDArray[np.int64]:

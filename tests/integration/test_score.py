@@ -22,6 +22,7 @@ from stream.memory import MemorySink, MemorySource
 from stream.seams import Partition, Record
 from stream.settings import Settings
 from stream.telemetry import Telemetry
+from stream.truths import Truth
 from tests.oracle import agree, clean_run
 from tests.service import StreamProcess, predictions, produce, settings
 from tests.telemetry import T0_MS, artifact, duty
@@ -118,6 +119,25 @@ def test_published_intervals_do_not_depend_on_how_the_log_was_cut_into_polls_and
         assert (mine["pack_id"], mine["step"]) == (theirs["pack_id"], theirs["step"])
         if "soh" in mine:
             np.testing.assert_allclose(list(mine["soh"].values()), list(theirs["soh"].values()), atol=1e-5)
+
+
+async def test_numbers_of_partitions_that_went_to_others_are_no_longer_shown(tmp_path):
+    loaded, counted, clock = artifact(tmp_path / "a", KINDS[0]), Telemetry(), SystemClock()
+    partition = Partition("t", 0)
+    source = MemorySource({partition: telemetry(1.0)[:-3]})
+    outlet = AtLeastOnce(MemorySink(), source.commit, interval_s=1.0, telemetry=counted, clock=clock)
+    given = Settings.model_validate({"model": {"adapt_intervals": True}})
+    answering = Predictor(loaded, "cpu", "fp32")
+    pipeline = assemble(source, outlet, answering, loaded.manifest, given, telemetry=counted, clock=clock)
+    await pipeline.run()
+    pipeline.scores[partition].settle([], [(0, Truth("C0", 0, 99, 1.9))])
+    pipeline.scores[Partition("t", 1)] = pipeline.scores[partition]
+    pipeline.discard([Partition("t", 1)])
+    assert metric(counted, "truths_waiting") == 1
+    assert metric(counted, "interval_factor", partition="0") != 1
+    pipeline.discard([partition])
+    assert metric(counted, "truths_waiting") == 0
+    assert counted.registry.get_sample_value("cyclecast_interval_factor", {"partition": "0"}) is None
 
 
 def test_telemetry_without_measured_capacities_is_answered_as_if_nothing_could_adapt(tmp_path):

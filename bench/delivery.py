@@ -13,7 +13,6 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from itertools import chain, islice
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -21,6 +20,7 @@ import numpy as np
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from numpy.typing import NDArray
 
+from bench.eager import eager
 from bench.gateway import Gateway
 from bench.load import Load
 from bench.member import member
@@ -181,7 +181,7 @@ class Bench:
             probe.bind(("127.0.0.1", 0))
             http = {"port": probe.getsockname()[1]}
         name = f"bench-{self._runs}"
-        given = settings(self._bootstrap, name, Path(Settings().model.path), commit={}, http=http)
+        given = settings(self._bootstrap, name, eager(), commit={}, http=http)
         topics = given.topics.model_copy(update={"partitions": load.partitions})
         given = given.model_copy(update={"topics": topics, "state": Settings().state})
         await ensure(given, wanted(given))

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from bench.eager import eager
 from bench.load import Load, fill
 from bench.table import Line, Row, Skipped
 from stream.kafka.source import FETCH_BYTES, POLL_RECORDS
@@ -92,9 +93,14 @@ async def broker() -> AsyncIterator[str]:
 
 
 def service_settings(bootstrap: str, load: Load) -> Settings:
-    """As shipped, with as many partitions as the load has."""
+    """As shipped, with as many partitions as the load has, and a model that answers every window."""
     return Settings.model_validate(
-        {"kafka": {"bootstrap": bootstrap}, "topics": {"partitions": load.partitions}, "http": {"port": 0}}
+        {
+            "kafka": {"bootstrap": bootstrap},
+            "topics": {"partitions": load.partitions},
+            "model": {"path": str(eager())},
+            "http": {"port": 0},
+        }
     )
 
 

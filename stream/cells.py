@@ -137,27 +137,34 @@ class Cells:
         first[pack[::-1]] = part[::-1]
         last[pack] = part
         now_ms = int(arrived_ms[part[-1]])
+        # As plain numbers: in a large fleet each pack has one frame here, and this loop is most of what it costs.
+        offsets, firsts_ms, lasts_ms = offset[first].tolist(), arrived_ms[first].tolist(), arrived_ms[last].tolist()
         known = [self.packs.by_id.get(pack_id) for pack_id in frames.pack_ids]
-        for number, at in enumerate(first.tolist()):
-            held = known[number]
-            if at < 0 or held is None or offset[at] < held.stands_at or self.packs.gone(held, now_ms):
+        heard_ms = self.packs.heard_ms(now_ms)
+        sizes, slots = [-1] * len(known), [NO_SLOT] * len(known)
+        for number, (held, at, begin) in enumerate(zip(known, first.tolist(), offsets, strict=True)):
+            if held is None or at < 0 or begin < held.stands_at or held.seen_ms < heard_ms:
                 known[number] = None
-        size = np.array([-1 if held is None else held.cells for held in known], np.int64)[pack]
-        slot = np.array([NO_SLOT if held is None else held.first_slot for held in known], np.int64)[pack]
+            else:
+                sizes[number], slots[number] = held.cells, held.first_slot
+        size, slot = np.array(sizes, np.int64)[pack], np.array(slots, np.int64)[pack]
         fits = usable[part] & (size == np.where(cell < 0, cells, 0))
         if (own := np.flatnonzero(fits & (cell >= 0))).size:
-            slots = [{} if held is None else held.slot_of_cell or {} for held in known]
+            of_cell = [{} if held is None else held.slot_of_cell or {} for held in known]
             slot[own] = [
-                slots[number].get(each, NO_SLOT)
+                of_cell[number].get(each, NO_SLOT)
                 for number, each in zip(pack[own].tolist(), cell[own].tolist(), strict=True)
             ]
             fits &= slot != NO_SLOT
         usual = np.array([held is not None for held in known], np.bool_)
         usual[pack[~fits]] = False
-        for number in np.flatnonzero(usual).tolist():
-            if (held := known[number]) is not None:
-                for at in (first[number], last[number]):
-                    self.packs.touch(held, int(offset[at]), int(arrived_ms[at]))
+        for held, stays, begin, first_ms, last_ms in zip(
+            known, usual.tolist(), offsets, firsts_ms, lasts_ms, strict=True
+        ):
+            if held is not None and stays:
+                if held.changed_at < 0:
+                    self.packs.touch(held, begin, first_ms)
+                held.seen_ms = last_ms
         placed = usual[pack]
         frames.block.first_slot[part[placed]] = slot[placed]
         return part[~placed]

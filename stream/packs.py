@@ -136,7 +136,11 @@ class Packs:
 
     def gone(self, pack: Pack, now_ms: int) -> bool:
         """Whether the pack was silent for so long that it counts as gone."""
-        return now_ms - pack.seen_ms > self.ttl_ms
+        return pack.seen_ms < self.heard_ms(now_ms)
+
+    def heard_ms(self, now_ms: int) -> int:
+        """When a pack must have been heard of last, not to count as gone."""
+        return now_ms - self.ttl_ms
 
     def has_room(self, cells: int, now_ms: int) -> bool:
         """Whether so many new cells fit beside those of packs that are not gone."""

@@ -51,6 +51,7 @@ class CycleArrays(NamedTuple):
     rows: `CYCLE_ROW` [slots]. bins, reference_bins: float32 [slots, 2, B], charge (Ah) in and out by voltage, of the
     open cycle and (relative to nominal) summed over the cell's first cycles; reference_bins_count: uint8 alike.
     reference_sum: float32 [slots, 5] and reference_count: uint8 alike, of the channels that have a ``_vs_reference``.
+    crossings: `CROSSING` [slots, 2], of voltage and current through the charge window; [slots, 0] where there is none.
     ring: float32 [slots, L, C].
     """
 
@@ -60,6 +61,7 @@ class CycleArrays(NamedTuple):
     reference_bins_count: NDArray[np.uint8]
     reference_sum: NDArray[np.float32]
     reference_count: NDArray[np.uint8]
+    crossings: NDArray[np.void]
     ring: NDArray[np.float32]
 
 
@@ -73,3 +75,8 @@ class CycleRule(NamedTuple):
     bin_width_v: float
     reference_cycles: int
     nominal_ah: float
+    windowed: bool
+    window_low_v: float
+    window_high_v: float
+    window_high_rate: float
+    window_low_rate: float

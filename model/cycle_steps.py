@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 
 from model.block import LATE_INPUT, MASKED_INPUT
+from model.charge_window import CROSSING, STATISTICS, describe, follow
 from model.cycle_rows import CYCLE_ROW, CycleArrays, CycleRule
 from model.schema import CycleSteps
 from model.state import StepState
@@ -32,8 +33,10 @@ def new_cycle_state(steps: CycleSteps) -> StepState:
         reference_bins_count=np.zeros((0, 2, steps.bins), np.uint8),
         reference_sum=np.zeros((0, REFERENCES), np.float32),
         reference_count=np.zeros((0, REFERENCES), np.uint8),
+        crossings=np.zeros((0, 0 if steps.charge_window is None else 2), CROSSING),
         ring=np.zeros((0, steps.window, len(steps.channels)), np.float32),
     )
+    window = steps.charge_window
     rule = CycleRule(
         CLOSE_ON[steps.close_on],
         steps.max_gap_s,
@@ -42,6 +45,11 @@ def new_cycle_state(steps: CycleSteps) -> StepState:
         steps.bin_width_v,
         steps.reference_cycles,
         steps.nominal_capacity_ah,
+        window is not None,
+        window.low_v if window else 0.0,
+        window.high_v if window else 0.0,
+        window.high_rate if window else 0.0,
+        window.low_rate if window else 0.0,
     )
     settled = ("reference_bins", "reference_bins_count", "reference_sum", "reference_count")
     return StepState(steps, arrays, rule, _update, settled, steps.reference_cycles)
@@ -68,7 +76,7 @@ def _update(block, cursor, out, filled, emit, arrays, counts, rule):  # type: ig
     capacity = out.slot.shape[0]
     frames = block.first_slot.shape[0]
     # Bound once, and not handed to `_fold`: an array that is handed on costs two atomic counts of its references.
-    rows, bins = arrays.rows, arrays.bins
+    rows, bins, crossings = arrays.rows, arrays.bins, arrays.crossings
     voltages_v, temps_degc = block.voltage_v, block.temp_degc
     last_bin = bins.shape[2] - 1
     frame, first_cell, seen = cursor[0], cursor[1], cursor[2]
@@ -125,6 +133,19 @@ def _update(block, cursor, out, filled, emit, arrays, counts, rule):  # type: ig
                     before_ms, before_a, own_ah = row.t_ms, row.current_a, row.nominal_ah
                     interval = _interval(t_ms, current_a, before_ms, before_a, own_ah, rule)
                 mean_v = 0.5 * (voltage_v + row.voltage_v)
+                if rule.windowed:
+                    follow(
+                        crossings[slot, 0],
+                        crossings[slot, 1],
+                        float(row.voltage_v),
+                        float(voltage_v),
+                        float(row.current_a) / row.nominal_ah,
+                        float(current_a) / row.nominal_ah,
+                        interval.way == CHARGE and current_a > 0 and not interval.resting,
+                        interval.interval_s,
+                        interval.moved_ah,
+                        rule,
+                    )
                 _fold(row, voltage_v, mean_v, temp_degc, interval)
                 if interval.way >= CHARGE:
                     at = min(max(int((mean_v - rule.bin_low_v) / rule.bin_width_v), 0), last_bin)
@@ -311,6 +332,8 @@ def _close(arrays, slot, rule, t_ms):  # type: ignore[no-untyped-def]
             reference_count[index] += 1
     step[30] = row.throughput_ah / (2.0 * nominal_ah)
     step[31] = (t_ms - row.first_ms) / 86_400_000.0
+    for index in range(arrays.crossings.shape[1]):
+        describe(arrays.crossings[slot, index], nominal_ah, step[32 + STATISTICS * index : 40 + STATISTICS * index])
     row.step += 1
 
 

@@ -81,12 +81,32 @@ class SampleSteps(Frozen):
         return _fingerprint(self)
 
 
+class ChargeWindow(Frozen):
+    """The part of a charge whose statistics are kept: voltage on its way up, and then current on its way down.
+
+    ``low_v`` to ``high_v``, where the latter lies a little below the voltage that the charger holds; ``high_rate`` to
+    ``low_rate``, current over nominal capacity (1/h), where the latter lies above the current that ends a charge.
+    """
+
+    low_v: float
+    high_v: float
+    high_rate: float
+    low_rate: float = Field(gt=0.02)  # below, a cell rests
+
+    @model_validator(mode="after")
+    def _is_not_empty(self) -> Self:
+        if self.high_v <= self.low_v or self.high_rate <= self.low_rate:
+            raise ValueError("low_v must be below high_v, and low_rate below high_rate")
+        return self
+
+
 class CycleSteps(Frozen):
     """One step a cycle: what constant-memory accumulators saw of it.
 
     ``close_on``: ``cycle``, the tester's number in the record (a cell whose records carry none closes by equivalent
     full cycles); ``charge``, a charge that begins after at least ``min_depth`` of the nominal capacity was drawn;
-    ``equivalent_full_cycle``, as much charge in and out as one full cycle moves.
+    ``equivalent_full_cycle``, as much charge in and out as one full cycle moves. With a ``charge_window`` a step also
+    has the sixteen statistics of the end of a charge.
     """
 
     kind: Literal["cycle"] = "cycle"
@@ -99,12 +119,14 @@ class CycleSteps(Frozen):
     reference_cycles: PositiveInt = 5
     window: PositiveInt = 64
     min_cycles: PositiveInt = 2
+    # Unsaid where there is none, so that such steps are written, and told apart, as before there was one.
+    charge_window: ChargeWindow | None = Field(default=None, exclude_if=lambda window: window is None)
     nominal_capacity_ah: PositiveFloat = 1.0
 
     @property
     def channels(self) -> tuple[Channel, ...]:
         """The step vector, in order; see ``docs/features.md`` for the formula of each."""
-        return _CYCLE_CHANNELS
+        return _CYCLE_CHANNELS if self.charge_window is None else _CYCLE_CHANNELS + _CHARGE_WINDOW_CHANNELS
 
     @property
     def min_steps(self) -> int:
@@ -154,6 +176,26 @@ _CYCLE_CHANNELS = _channels(
     ("cv_time_vs_reference", "h"),
     ("equivalent_full_cycles", "1"),
     ("age", "d"),
+)
+
+
+_CHARGE_WINDOW_CHANNELS = _channels(
+    ("window_voltage_mean", "V"),
+    ("window_voltage_std", "V"),
+    ("window_voltage_kurtosis", "1"),
+    ("window_voltage_skewness", "1"),
+    ("window_voltage_charge", "1"),
+    ("window_voltage_time", "h"),
+    ("window_voltage_slope", "V/h"),
+    ("window_voltage_entropy", "1"),
+    ("window_rate_mean", "1/h"),
+    ("window_rate_std", "1/h"),
+    ("window_rate_kurtosis", "1"),
+    ("window_rate_skewness", "1"),
+    ("window_rate_charge", "1"),
+    ("window_rate_time", "h"),
+    ("window_rate_slope", "1/h2"),
+    ("window_rate_entropy", "1"),
 )
 
 

@@ -70,7 +70,8 @@ class StepState:
     @property
     def layout(self) -> str:
         """12 hex digits that change with the meaning of a step, and with what is kept of a cell and how."""
-        arrays = [(name, array.dtype.descr, array.shape[1:]) for name, array in self.arrays._asdict().items()]
+        kept = [(name, array) for name, array in self.arrays._asdict().items() if 0 not in array.shape[1:]]
+        arrays = [(name, array.dtype.descr, array.shape[1:]) for name, array in kept]
         return hashlib.sha256(f"{self.steps.fingerprint}{arrays}".encode()).hexdigest()[:12]
 
     def column(self, name: str) -> NDArray[Any]:

@@ -21,6 +21,15 @@ epoch_windows = 256
 hidden = 8
 layers = 1
 """
+CHARGE_WINDOW = """
+[steps]
+kind = "cycle"
+[steps.charge_window]
+low_v = 3.38
+high_v = 3.45
+high_rate = 0.3
+low_rate = 0.06
+"""
 
 
 @pytest.fixture
@@ -46,6 +55,23 @@ def test_train_writes_an_artifact_that_inspect_shows(cyclecast: CommandLine, tmp
     inspected = cyclecast.invoke("inspect", str(out), "--json")
     assert json.loads(inspected.out)["sha256"] == load(out).manifest.sha256
     assert "charge_time [h]" in cyclecast.invoke("inspect", str(out)).out
+
+
+def test_a_model_of_charge_windows_is_trained_and_backtested(cyclecast: CommandLine, tmp_path: Path) -> None:
+    config = tmp_path / "window.toml"
+    config.write_text(QUICK + CHARGE_WINDOW)
+    out = tmp_path / "trained"
+    trained = cyclecast.invoke("train", str(SAMPLE), "--out", str(out), "--config", str(config), "--device", "cpu")
+    assert trained.code == 0, trained.err
+    manifest = load(out).manifest
+    assert len(manifest.channels) == 48
+    voltage_mean, rate_time = manifest.channel_scaling[32], manifest.channel_scaling[32 + 8 + 5]
+    assert 3.38 < voltage_mean.mean < 3.45
+    assert rate_time.mean > 0
+    tested = cyclecast.invoke("backtest", str(SAMPLE), "--model", str(out), "--out", str(tmp_path / "report"))
+    assert tested.code == 0, tested.err
+    predictions = pq.read_table(tmp_path / "report" / "predictions.parquet")
+    assert predictions["soh_p50"].null_count < len(predictions)
 
 
 def test_a_dry_run_says_what_would_be_trained_and_writes_nothing(cyclecast: CommandLine, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from model.dataset import windows_of
 from model.recording import Recording
-from model.schema import CycleSteps, SampleSteps, Target
+from model.schema import ChargeWindow, CycleSteps, SampleSteps, Target
 from tests.fading import fading_cell
 
 TARGETS = (Target(kind="soh"),)
@@ -34,9 +34,10 @@ def cut(recording: Recording, rows: int) -> Recording:
         CycleSteps(window=6),
         CycleSteps(close_on="charge", window=6),
         CycleSteps(close_on="equivalent_full_cycle", window=6),
+        CycleSteps(window=6, charge_window=ChargeWindow(low_v=3.5, high_v=4.0, high_rate=0.5, low_rate=0.1)),
         SampleSteps(period_s=180, window=10, stride=4),
     ],
-    ids=["cycle", "charge", "equivalent_full_cycle", "sample"],
+    ids=["cycle", "charge", "equivalent_full_cycle", "charge window", "sample"],
 )
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(rows=st.integers(0, WHOLE.frames))

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.block import FrameBlock
-from model.schema import CycleSteps, SampleSteps
+from model.schema import ChargeWindow, CycleSteps, SampleSteps
 from model.steps import new_state
 from model.windows import WindowBatch
 from tests.telemetry import T0_MS, block, fed
@@ -21,8 +21,11 @@ KINDS = [
     CycleSteps(window=5),
     CycleSteps(window=5, close_on="charge"),
     CycleSteps(window=5, close_on="equivalent_full_cycle"),
+    CycleSteps(window=5, charge_window=ChargeWindow(low_v=3.2, high_v=4.0, high_rate=30.0, low_rate=0.5)),
 ]
-each_kind = pytest.mark.parametrize("steps", KINDS, ids=lambda steps: getattr(steps, "close_on", steps.kind))
+each_kind = pytest.mark.parametrize(
+    "steps", KINDS, ids=["sample", "cycle", "charge", "equivalent_full_cycle", "window"]
+)
 
 
 @st.composite

@@ -182,4 +182,5 @@ def _bounds(interval: Interval) -> Bounds:
 
 def _interval(interval: Interval, factor: float) -> Interval:
     """Widened, and rounded as all that is published."""
-    return Interval(*(round(value, 6) for value in widened(_bounds(interval), factor)))
+    low, median, high = widened(_bounds(interval), factor)
+    return Interval(round(low, 6), median, round(high, 6))

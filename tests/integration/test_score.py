@@ -63,7 +63,11 @@ def telemetry(soh: float | None) -> list[Record]:
 def run(model: Path, records: Sequence[Record], *, adapts: bool, **how: int) -> tuple[list[dict[str, Any]], Telemetry]:
     """What is published in one partition, in order, and what was counted."""
     given = Settings.model_validate(
-        {"model": {"adapt_intervals": adapts}, "batch": {"max_windows": how.get("windows", 64)}}
+        {
+            "model": {"adapt_intervals": adapts},
+            "batch": {"max_windows": how.get("windows", 64)},
+            "limits": {"max_out_of_orderness_s": how.get("out_of_order_s", 0)},
+        }
     )
     loaded, sink, counted, clock = load(model), MemorySink(), Telemetry(), SystemClock()
     source = MemorySource({Partition("t", 0): records}, how.get("poll_records", 500))
@@ -138,6 +142,18 @@ async def test_numbers_of_partitions_that_went_to_others_are_no_longer_shown(tmp
     pipeline.discard([partition])
     assert metric(counted, "truths_waiting") == 0
     assert counted.registry.get_sample_value("cyclecast_interval_factor", {"partition": "0"}) is None
+
+
+def test_capacities_that_overtook_earlier_records_score_as_if_they_had_come_in_order(tmp_path):
+    artifact(tmp_path / "a", KINDS[0])
+    in_order = [record for record in telemetry(1.0) if record.key == b"C0"]
+    overtaken = [in_order[at ^ 1]._replace(offset=at) for at in range(len(in_order))]
+    expected, _ = run(tmp_path / "a", in_order, adapts=True)
+    found, counted = run(tmp_path / "a", overtaken, adapts=True, out_of_order_s=120)
+    assert metric(counted, "late_records_total") == 0
+    assert len(found) == len(expected) == FRAMES // FRAMES_A_CYCLE - 1
+    for mine, theirs in zip(found, expected, strict=True):
+        assert mine.get("soh") == pytest.approx(theirs.get("soh"), abs=1e-5)
 
 
 def test_telemetry_without_measured_capacities_is_answered_as_if_nothing_could_adapt(tmp_path):

@@ -105,6 +105,7 @@ def present(found: np.ndarray) -> tuple[bool, bool]:
         ([rest(2, 3.5), charge(end_a=0.2)], (True, False)),  # ends within the window of current
         ([rest(2, 3.5), charge()[:330], rest(3, 4.15)], (True, False)),  # likewise
         ([rest(2, 3.5), drawn(3.2)], (False, False)),
+        ([rest(2, 3.5), charge(begin_v=3.7, hold_v=3.7)], (False, False)),  # current falls where no voltage is held
     ],
 )
 def test_statistics_are_there_where_the_charge_shows_its_window_and_absent_where_not(phases, shown):

@@ -56,7 +56,7 @@ def variants(protocol: Protocol) -> dict[str, tuple[Learner, ...]]:
     noise = {"without noise on windows": 0.0} if lstm.jitter else {"with noise on windows": NOISE}
     return {
         "mixture, as used": protocol.learners,
-        **({"mixture without trees": treeless} if len(treeless) > 1 else {}),
+        **({"mixture without trees": treeless} if 1 < len(treeless) < len(protocol.learners) else {}),
         "one network": (lstm,),
         "four networks": (Averaged(lstm, 4),),
         "without the linear path": (replace(lstm, skip=False),),
@@ -71,9 +71,8 @@ def variants(protocol: Protocol) -> dict[str, tuple[Learner, ...]]:
 
 
 def _network(learners: Sequence[Learner]) -> Lstm:
-    first = learners[0].learner if isinstance(learners[0], Averaged) else learners[0]
-    assert isinstance(first, Lstm)
-    return first
+    each = (learner.learner if isinstance(learner, Averaged) else learner for learner in learners)
+    return next(learner for learner in each if isinstance(learner, Lstm))
 
 
 def ablated(protocol: Protocol, cells: Sequence[Cell], seeds: int) -> list[Found]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -13,12 +13,11 @@ from bench.accuracy.folds import by_cell
 from bench.accuracy.lstm import Lstm
 from bench.accuracy.percycle import Life, lives
 from bench.accuracy.protocol import Goal, Protocol
-from bench.accuracy.trees import Trees
+from bench.accuracy.ridge import Ridge
 from bench.accuracy.trend import held, reference, smoothed
 
 SPANS = (10, 25, 50, 100)  # cycles, over which slopes are taken
 CAPACITIES = 3 + len(SPANS) + 2
-SMALLEST = 1e-5  # of a fade, in one cycle, of which logarithms tell
 EVERY = 10  # cycles between the rows to learn from
 
 
@@ -46,9 +45,7 @@ class Ahead:
         return Cell(
             cell_id=life.cell_id,
             group=life.group,
-            steps=np.c_[
-                capacity_steps(life.soh, life.statistics), logarithmic(life.soh), np.arange(len(life.soh)) / 500.0
-            ],
+            steps=np.c_[capacity_steps(life.soh, life.statistics), np.arange(len(life.soh)) / 500.0],
             at=at,
             cycle=end + 1,
             truth=truth[:, None],
@@ -72,23 +69,12 @@ def capacity_steps(soh: Floats, statistics: Floats) -> Floats:
     """
     quick = smoothed(soh[:, None], 5.0)[:, 0]
     best = np.maximum.accumulate(quick)
+    slopes = np.stack([_slopes(soh, span) for span in SPANS], 1)
+    bends = slopes[:, [0, 1]] - slopes[:, [2, 3]]
     values = held(statistics)
     near, far, farther = smoothed(values, 5.0), smoothed(values, 20.0), smoothed(values, 60.0)
     level = np.stack((quick, quick - quick[0], quick - best), 1)
-    return np.concatenate((level, capacity_slopes(soh), near - reference(values), near - far, near - farther), 1)
-
-
-def logarithmic(soh: Floats) -> Floats:
-    """The slopes and their change again, [T, 6], in orders of magnitude and with their sign: a fade spans three."""
-    slopes = capacity_slopes(soh)
-    found: Floats = np.sign(slopes) * np.log1p(np.abs(slopes) / SMALLEST)
-    return found
-
-
-def capacity_slopes(soh: Floats) -> Floats:
-    """Over each of the spans, and how the shorter differ from the longer ones: [T, 4 + 2]."""
-    slopes = np.stack([_slopes(soh, span) for span in SPANS], 1)
-    return np.concatenate((slopes, slopes[:, [0, 1]] - slopes[:, [2, 3]]), 1)
+    return np.concatenate((level, slopes, bends, near - reference(values), near - far, near - farther), 1)
 
 
 def _slopes(values: Floats, span: int) -> Floats:
@@ -101,11 +87,6 @@ def _slopes(values: Floats, span: int) -> Floats:
     return found
 
 
-# Without what charges show, which on some duties says more of the cell than of its fade.
-_OF_CAPACITIES = (*range(CAPACITIES), *range(-len(SPANS) - 3, 0))
-_ALL = Lstm(window=6, stride=10, updates=500, jitter=0.2)
-
-
 def _protocol(name: str, ahead: Ahead, bar: float) -> Protocol:
     return Protocol(
         name=f"capacity at {ahead.wanted} from {ahead.known}, {name.upper()}",
@@ -113,9 +94,9 @@ def _protocol(name: str, ahead: Ahead, bar: float) -> Protocol:
         data=f"percycle {name}",
         cells=partial(ahead.cells, name=name),
         split=by_cell(5),
-        learners=(_ALL, replace(_ALL, name="lstm of capacities", columns=_OF_CAPACITIES), Trees()),
+        learners=(Ridge("ridge all"), Lstm(window=6, stride=10, updates=500)),
         goals=(Goal("capacity", "mape_pct", "%", bar=bar),),
-        inner=4,
+        inner=3,
     )
 
 

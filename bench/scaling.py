@@ -7,13 +7,17 @@ import time
 from collections.abc import Iterator
 from itertools import pairwise
 
-from bench.core import apart
+from bench.core import apart, core_s
 from bench.flow import in_memory, records
 from bench.load import Load
 from bench.service import compare
+from bench.steps import block
 from bench.table import Cost, Line, Skipped
 from model.artifact import load
 from model.predictor import Predictor
+from model.schema import SampleSteps
+from model.steps import new_cursor, new_state
+from model.windows import WindowBatch
 from stream.assembly import warm_kernels
 from stream.seams import Record
 from tests.kafka.cluster import missing_tools
@@ -25,17 +29,32 @@ PARTITIONS = (1, 64)
 
 
 def rows() -> Iterator[Line]:
-    """Nanoseconds a cell sample through the pipeline in memory; then a frame of the service on 64 partitions for 1."""
+    """Nanoseconds a cell sample through the pipeline in memory, and through the compiled update alone; then a frame of
+    the service on 64 partitions for 1.
+    """
     small, *larger = (apart(sample_ns, packs) for packs in FLEETS)
     for packs, cost_ns in zip(FLEETS[1:], larger, strict=True):
         path = f"a cell sample, JSON to state, {packs * CELLS / 1000:.0f} k cells"
         yield Cost(path, "ns", "the same, 1 k cells", small, cost_ns, 1.15)
+    small, large = (apart(update_ns, packs) for packs in (FLEETS[0], FLEETS[-1]))
+    path = f"of it, the compiled update, {FLEETS[-1] * CELLS / 1000:.0f} k cells"
+    yield Cost(path, "ns", "the same, 1 k cells", small, large, 1.15)
     if reason := missing_tools():
         yield Skipped("a frame, service on 64 partitions", reason)
         return
     loads = (Load(packs=128, cells=CELLS, frames=600, partitions=partitions) for partitions in PARTITIONS)
     one, many = (1e6 / asyncio.run(compare(load))[1].core for load in loads)
     yield Cost("a frame, service on 64 partitions", "us", "the same, 1 partition", one, many, 1.15)
+
+
+def update_ns(packs: int) -> float:
+    """The best of four turns of the compiled update of sample steps; none becomes complete."""
+    state, out = new_state(SampleSteps(), packs * CELLS), WindowBatch.empty(2, 200, 3)
+    spent_s = []
+    for turn in range(5):
+        frames = block(turn, packs, max(SAMPLES // (2 * packs * CELLS), 1), period_ms=1)
+        spent_s.append(core_s(lambda frames=frames: state.update(frames, new_cursor(), out, 0)))  # type: ignore[misc]
+    return 1e9 * min(spent_s[1:]) / frames.voltage_v.size
 
 
 def sample_ns(packs: int) -> float:

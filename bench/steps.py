@@ -21,7 +21,7 @@ PERIOD_MS = 10_000
 
 def rows() -> Iterator[Row]:
     """Both step kinds; the bars are cell samples per second on one core."""
-    blocks = [_block(turn) for turn in range(ROUNDS + 1)]
+    blocks = [block(turn) for turn in range(ROUNDS + 1)]
     for steps, bar_rate in ((SampleSteps(), 25e6), (CycleSteps(), 12e6)):
         state = new_state(steps, PACKS * CELLS)
         out = WindowBatch.empty(4096, steps.window, len(steps.channels))
@@ -61,15 +61,16 @@ def _pass(block):  # type: ignore[no-untyped-def]
     return total
 
 
-def _block(turn: int) -> FrameBlock:
-    frames = PACKS * FRAMES
-    at = np.repeat(np.arange(FRAMES), PACKS)
+def block(turn: int, packs: int = PACKS, times: int = FRAMES, period_ms: int = PERIOD_MS) -> FrameBlock:
+    """A frame of every pack at each of the ``times``, which come after those of the turn before."""
+    frames = packs * times
+    at = np.repeat(np.arange(times), packs)
     rng = np.random.default_rng(turn)
     volts = 3.6 + 0.3 * np.sin(at / 25 * np.pi)[:, None] + rng.normal(0, 0.01, (frames, CELLS))
     return FrameBlock(
-        first_slot=np.tile(np.arange(PACKS) * CELLS, FRAMES).astype(np.int64),
+        first_slot=np.tile(np.arange(packs) * CELLS, times).astype(np.int64),
         cells=np.full(frames, CELLS, np.int64),
-        t_ms=1_700_000_000_000 + (turn * FRAMES + at) * PERIOD_MS,
+        t_ms=1_700_000_000_000 + (turn * times + at) * period_ms,
         current_a=np.where((at // 25) % 2 == 0, 1.5, -1.5).astype(np.float32),
         cycle=np.full(frames, turn, np.int32),
         nominal_ah=np.full(frames, 2.0, np.float32),

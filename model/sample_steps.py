@@ -84,11 +84,11 @@ def _update(block, cursor, out, filled, emit, arrays, counts, rule):  # type: ig
         first_slot, cells, probes = block.first_slot[frame], block.cells[frame], block.probes[frame]
         begin_ms = t_ms // rule.period_ms * rule.period_ms
         while cell < cells:
-            end, temp_degc = cells, np.float32(np.nan)
-            if probes > 0:
+            probe, end = 0, cells
+            if probes > 1:
                 probe = cell * probes // cells
                 end = ((probe + 1) * cells + probes - 1) // probes  # the first cell of the next probe
-                temp_degc = block.temp_degc[block.temp_start[frame] + probe]
+            temp_degc = block.temp_degc[block.temp_start[frame] + probe] if probes > 0 else np.float32(np.nan)
             temp_samples, temp_degc = (1, temp_degc) if math.isfinite(temp_degc) else (0, np.float32(0.0))
             for at in range(cell, end):
                 slot = first_slot + at

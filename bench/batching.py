@@ -17,7 +17,7 @@ from model.artifact import load
 from model.predictor import Predictor
 from stream.assembly import warm_kernels
 
-LOAD = Load(packs=8, cells=96, frames=801, partitions=4, period_ms=60_000)  # 13 of 16 due windows are full
+LOAD = Load(packs=8, cells=96, frames=1601, partitions=4, period_ms=60_000)  # 29 of 32 due windows are full
 
 
 class Counted:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from model.block import LATE_INPUT, MASKED_INPUT, OUT_OF_DISTRIBUTION
 from model.schema import Target
-from stream.batch import Batch, Segment
+from stream.batch import Batch
 from stream.codec import Codec
 from stream.records import Horizon, Interval, Origin, Prediction, RemainingLife
 from stream.refusal import Refusal
@@ -44,21 +44,43 @@ class Publisher:
 
     def predictions(self, batch: Batch, quantiles: NDArray[np.float32], model_id: str) -> list[Prediction]:
         """One a window of the batch, in order. quantiles: float32 [filled, targets, 3], natural units."""
+        filled = slice(batch.filled)
         windows = batch.windows
-        finite = np.logical_and.reduce(np.isfinite(quantiles), axis=(1, 2)).tolist()
-        values = np.round(quantiles.astype(np.float64), 6).tolist()
+        values = np.round(quantiles.astype(np.float64), 6)
+        in_ah = np.round(values * windows.nominal_ah[filled, None, None], 6)
+        short = windows.length[filled] < self.min_steps
+        failed = ~short & ~np.isfinite(quantiles).all(axis=(1, 2))
+        told = zip(
+            windows.step[filled].tolist(),
+            windows.cycle[filled].tolist(),
+            windows.t_ms[filled].tolist(),
+            self._flags(windows.flags[filled], short, failed),
+            (~short & ~failed).tolist(),
+            values.tolist(),
+            in_ah.tolist(),
+            strict=True,
+        )
         predictions = []
         for segment in batch.segments:
-            for row in range(segment.start, segment.stop):
-                flags = [name for bit, name in FLAG_BITS if windows.flags[row] & bit]
-                answer: list[list[float]] | None = values[row]
-                if windows.length[row] < self.min_steps:
-                    flags.insert(0, "insufficient_data")
-                    answer = None
-                elif not finite[row]:
-                    flags.append("degraded")
-                    answer = None
-                predictions.append(self._prediction(batch, segment, row, flags, answer, model_id))
+            topic, number = segment.partition
+            offsets = segment.offset[windows.frame[segment.start : segment.stop]].tolist()
+            # The owners end before `told` does, and are asked first: no row is lost between two segments.
+            for (pack_id, cell), offset, row in zip(segment.owners, offsets, told, strict=False):
+                step, cycle, t_ms, flags, answered, natural, capacities_ah = row
+                predictions.append(
+                    Prediction(
+                        1,
+                        pack_id,
+                        cell,
+                        t_ms,
+                        step,
+                        flags,
+                        model_id,
+                        Origin(topic, number, offset),
+                        cycle if cycle >= 0 else None,
+                        *(self._answers(natural, capacities_ah) if answered else ()),
+                    )
+                )
         return predictions
 
     def messages(self, predictions: Iterable[Prediction]) -> list[Message]:
@@ -87,42 +109,29 @@ class Publisher:
             for record, refusal in records
         ]
 
-    def _prediction(
-        self,
-        batch: Batch,
-        segment: Segment,
-        row: int,
-        flags: list[str],
-        answer: list[list[float]] | None,
-        model_id: str,
-    ) -> Prediction:
-        windows = batch.windows
-        pack_id, cell = segment.owners[row - segment.start]
-        cycle = int(windows.cycle[row])
+    def _answers(
+        self, natural: list[list[float]], capacities_ah: list[list[float]]
+    ) -> tuple[Interval | None, Interval | None, list[Horizon] | None, RemainingLife | None]:
+        """SOH, capacity, horizons and remaining life, of what the targets are in their own units and in Ah."""
         soh = capacity = rul = None
         horizons: list[Horizon] = []
-        nominal_ah = float(windows.nominal_ah[row])
-        for target, (p05, p50, p95) in zip(self.targets, answer or (), strict=False):
+        for target, (p05, p50, p95), in_ah in zip(self.targets, natural, capacities_ah, strict=True):
             if target.kind == "rul":
                 rul = RemainingLife(p05, p50, p95, self.eol_soh)
-                continue
-            in_ah = Interval(*(round(value * nominal_ah, 6) for value in (p05, p50, p95)))
-            if target.kind == "soh":
-                soh, capacity = Interval(p05, p50, p95), in_ah
+            elif target.kind == "soh":
+                soh, capacity = Interval(p05, p50, p95), Interval(*in_ah)
             else:
-                horizons.append(Horizon(target.horizon_cycles, in_ah))
-        return Prediction(
-            v=1,
-            pack_id=pack_id,
-            cell=cell,
-            t_ms=int(windows.t_ms[row]),
-            step=int(windows.step[row]),
-            cycle=cycle if cycle >= 0 else None,
-            soh=soh,
-            capacity_ah=capacity,
-            horizons=horizons or None,
-            rul_cycles=rul,
-            flags=flags,
-            model=model_id,
-            source=Origin(*segment.partition, int(segment.offset[windows.frame[row]])),
-        )
+                horizons.append(Horizon(target.horizon_cycles, Interval(*in_ah)))
+        return soh, capacity, horizons or None, rul
+
+    @staticmethod
+    def _flags(bits: NDArray[np.uint8], short: NDArray[np.bool_], failed: NDArray[np.bool_]) -> list[list[str]]:
+        """The names of the flags of each window; windows that share them all share the list."""
+        kinds, kind = np.unique(np.stack([bits, short, failed], axis=1), axis=0, return_inverse=True)
+        names = [
+            ["insufficient_data"] * is_short
+            + [name for bit, name in FLAG_BITS if some & bit]
+            + ["degraded"] * has_failed
+            for some, is_short, has_failed in kinds.tolist()
+        ]
+        return [names[at] for at in kind.tolist()]

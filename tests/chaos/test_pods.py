@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
+import pytest
+
 from stream.faults import PLACES
+from stream.settings import Settings
+from tests.chaos.conftest import SEEDS, hasty
 from tests.chaos.stage import Stage
 
 IN_RESTORE = [place for place in PLACES if place in ("assigned", "restoring", "restored", "replayed")]
 IN_FLOW = [place for place in PLACES if place not in IN_RESTORE]
+
+
+@pytest.fixture
+def where(request: pytest.FixtureRequest, topic: str, model: Path) -> Settings:
+    """On three brokers; in the short run, where all should be quick, on the broker alone."""
+    if not SEEDS:
+        return hasty(request.getfixturevalue("node").bootstrap, topic, model)
+    cluster = request.getfixturevalue("cluster")
+    asyncio.run(cluster.healed())
+    return hasty(cluster.bootstrap, topic, model, replication=3)
 
 
 async def test_committed_output_equals_clean_run_after_kills_of_three_pods(stage: Stage) -> None:

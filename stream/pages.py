@@ -87,12 +87,22 @@ class Watched(msgspec.Struct, frozen=True, array_like=True, tag="watched"):
     cell: Followed
 
 
+class Published(msgspec.Struct, frozen=True, array_like=True, tag="published", gc=False):
+    """What came of all records before ``offset`` is published: the group's committed offset, kept a second time.
+
+    It is no part of the state, and of no lineage.
+    """
+
+    offset: int
+
+
 Page = Mark | Head | Gone | Arrays | Learned | Watched
+PUBLISHED_KEY = b"published"
 
 MARK_KEY, LEARNED_KEY = b"mark", b"learned"
 _WATCHED = "watched/"
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(tuple[int, Page])
+_decoder = msgspec.msgpack.Decoder(tuple[int, Page | Published])
 
 
 def head_key(pack_id: str) -> bytes:
@@ -127,13 +137,13 @@ def part_of(key: bytes) -> tuple[Part, int]:
     return Part(part), int(block)
 
 
-def encode(page: Page) -> bytes:
+def encode(page: Page | Published) -> bytes:
     """The page as a value of the topic."""
     content = _encoder.encode((VERSION, page))
     return zlib.crc32(content).to_bytes(CHECKSUM_BYTES, "little") + content
 
 
-def decode(value: bytes) -> Page:
+def decode(value: bytes) -> Page | Published:
     """The page of a value. Raises `PageError` where it is damaged or of another version."""
     content = value[CHECKSUM_BYTES:]
     if len(value) <= CHECKSUM_BYTES or zlib.crc32(content) != int.from_bytes(value[:CHECKSUM_BYTES], "little"):

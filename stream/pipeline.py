@@ -231,9 +231,10 @@ class Pipeline:
         """Waits until one of the partitions can be handed more records, or until the time is over; those that can."""
         return await self.lanes.free(partitions, within_s)
 
-    async def acquire(self, partition: Partition) -> None:
-        """From now on only this process publishes for the partition."""
+    async def acquire(self, partition: Partition) -> int | None:
+        """From now on only this process publishes for the partition; returns before which offset all is published."""
         await self.outlet.open(partition)
+        return None if self.changelog is None else await self.changelog.published(partition)
 
     async def restore(self, partition: Partition, committed: int) -> int | None:
         """Rebuilds the partition's state from its pages, where there are any that can be gone on from."""

@@ -21,6 +21,7 @@ from stream.pages import (
     Mark,
     Page,
     PageError,
+    Published,
     Watched,
     cell_of,
     decode,
@@ -62,6 +63,8 @@ class Restoration:
                 page = decode(value)
             except PageError as error:
                 self._unusable[key] = str(error)
+                continue
+            if isinstance(page, Published):
                 continue
             if page.lineage > self.lineage:
                 self._begin_lineage(page.lineage)

@@ -78,8 +78,11 @@ class Holder(Protocol):
     async def free(self, partitions: Collection[Partition], within_s: float | None = None) -> Collection[Partition]:
         """Waits until one of the partitions can be handed more records, or until the time is over; those that can."""
 
-    async def acquire(self, partition: Partition) -> None:
-        """From now on only this process publishes for the partition; after it, its committed offset is final."""
+    async def acquire(self, partition: Partition) -> int | None:
+        """From now on only this process publishes for the partition.
+
+        Returns the offset before which all is published, where that is kept beside the source's own committed offset.
+        """
 
     async def restore(self, partition: Partition, committed: int) -> int | None:
         """Rebuilds the partition's state from what was kept of it, at or before the committed offset; see `held`."""
@@ -98,6 +101,9 @@ class Changelog(Protocol):
 
     def read(self, partition: Partition) -> AsyncIterator[Sequence[tuple[bytes, bytes | None]]]:
         """Yields keys and values of everything that is kept for an input partition, in the order of writing."""
+
+    async def published(self, partition: Partition) -> int | None:
+        """The input offset before which all is published, as the newest transaction says; none if there was none."""
 
 
 class Source(Protocol):

@@ -16,7 +16,7 @@ class NoState:
     async def free(self, partitions: Collection[Partition], within_s: float | None = None) -> Collection[Partition]:
         return partitions
 
-    async def acquire(self, _: Partition) -> None: ...
+    async def acquire(self, _: Partition) -> int | None: ...
 
     async def restore(self, _: Partition, committed: int) -> int | None:
         return committed

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from stream.clock import Clock
 from stream.kafka.client import connection, patiently, started, stopped
 from stream.kafka.topics import state_topic
+from stream.pages import PUBLISHED_KEY, Published, decode
 from stream.seams import Partition
 from stream.settings import Settings
 
@@ -22,10 +23,15 @@ POLL_MS = 200
 POLL_RECORDS = 500
 PROGRESS_S = 5.0
 PATIENCE_S = 60.0
+TAIL = 64  # records
 
 
 class KafkaChangelog:
-    """Reads the pages of a partition, what is committed of them, from the first to the last."""
+    """Reads the pages of a partition, what is committed of them, from the first to the last.
+
+    Where a topic ends, a leader elected a moment ago says only when it knows (KIP-207): unlike the offset of a group,
+    what was committed before is never missing here.
+    """
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self.topic = state_topic(settings)
@@ -49,6 +55,28 @@ class KafkaChangelog:
                     if self._clock.monotonic_s() - told_s > PROGRESS_S:
                         told_s = self._clock.monotonic_s()
                         log.info("reading state", partition=partition.number, offset=at, of=end)
+            finally:
+                await stopped(consumer)
+
+    async def published(self, partition: Partition) -> int | None:
+        """The input offset before which all is published: it is the last that a transaction writes here."""
+        tp = TopicPartition(self.topic, partition.number)
+        async with self._turns:
+            consumer = await started(self._consumer, self._settings.kafka.bootstrap)
+            try:
+                consumer.assign([tp])
+                end = await patiently(lambda: self._end(consumer, tp), self._settings.kafka.bootstrap, PATIENCE_S)
+                newest, start, back = None, end, TAIL
+                while newest is None and start > 0:  # aborted transactions may lie behind it
+                    start, back = max(end - back, 0), 2 * back
+                    consumer.seek(tp, start)
+                    while await consumer.position(tp) < end:
+                        for record in (await consumer.getmany(timeout_ms=POLL_MS)).get(tp, ()):
+                            if record.key == PUBLISHED_KEY:
+                                newest = record.value
+                    back *= 2
+                page = None if newest is None else decode(newest)
+                return page.offset if isinstance(page, Published) else None
             finally:
                 await stopped(consumer)
 

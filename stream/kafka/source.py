@@ -254,10 +254,14 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _opened(self, holder: Holder, partition: Partition) -> Restore:
         """Restores the partition's state; says from where to where it is to be read again."""
         began_s = self._clock.monotonic_s()
-        await holder.acquire(partition)
+        published = await holder.acquire(partition)
         tp = TopicPartition(*partition)
         committed, beginning = await patiently(lambda: self._standing(tp), self._bootstrap, RESTORE_PATIENCE_S)
         name = f"{partition.topic}-{partition.number}"
+        if published is not None and published > (committed or 0):
+            # A coordinator that was elected a moment ago may not know better yet; nothing is published twice.
+            log.warning("the group's offset is behind what is published", partition=name, committed=committed)
+            committed = published
         if committed is None:
             committed = beginning
         if committed < beginning:
@@ -321,7 +325,8 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
     def _made_anew(self, partition: Partition, offset: int) -> Fatal:
         return Fatal(
             f"group {self._group!r} stands at offset {offset} of {partition.topic}-{partition.number}, which ends "
-            "before that: the topic was made anew. Use another kafka.group, or reset the offsets of this one"
+            "before that: the topic was made anew. Use another `app` and kafka.group, or reset the offsets of this one "
+            "and delete the topic of its state"
         )
 
     def _restored(self, partition: Partition, restore: Restore) -> None:

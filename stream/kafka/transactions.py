@@ -24,9 +24,10 @@ from stream.delivery import count_published
 from stream.errors import Fatal
 from stream.kafka.client import connection, quiet_sender, started, stopped
 from stream.kafka.sink import without_value
-from stream.kafka.topics import DEAD_LETTER_BYTES
+from stream.kafka.topics import DEAD_LETTER_BYTES, state_topic
 from stream.offsets import Ticket
 from stream.pacing import Pacing
+from stream.pages import PUBLISHED_KEY, Published, encode
 from stream.seams import Message, Partition
 from stream.settings import Settings
 from stream.telemetry import Telemetry
@@ -71,8 +72,10 @@ async def has_transactions(settings: Settings) -> bool:
 class ExactlyOnce:
     """One transactional producer for each partition held, named after the partition.
 
-    Starting it fences whoever held the partition before and ends what they left open, so that the committed offset read
+    Starting it fences whoever held the partition before and ends what they left open, so that the offset read
     afterwards is final: results, offset and, since it is a function of the input up to there, state cannot disagree.
+    The offset is kept twice, in the group and, as a message like the results, in the topic of the state: a coordinator
+    of the group that was elected a moment ago may still answer with an older one.
     """
 
     def __init__(self, settings: Settings, telemetry: Telemetry, clock: Clock, *, letter_bytes: int) -> None:
@@ -145,6 +148,7 @@ class _Lane:
         self._transactional_id = transactional_id
         self._settings = settings
         self._group = settings.kafka.group
+        self._state_topic = state_topic(settings)
         self._letter_bytes = letter_bytes
         self._pacing = pacing
         self._telemetry = telemetry
@@ -236,10 +240,14 @@ class _Lane:
             pass
 
     async def _transact(self, tickets: Sequence[Ticket]) -> None:
+        next_offset = tickets[-1].next_offset
         messages = [self._fitting(message) for ticket in tickets for message in ticket.messages]
+        messages.append(
+            Message(self._state_topic, PUBLISHED_KEY, encode(Published(next_offset)), partition=self.partition.number)
+        )
         try:
             async with asyncio.timeout(TRANSACTION_S):
-                await self._attempt(messages, tickets[-1].next_offset)
+                await self._attempt(messages, next_offset)
         except TimeoutError:
             raise Fatal(f"no transaction of {self.partition} was possible within {TRANSACTION_S:.0f} s") from None
         except ProducerFenced:

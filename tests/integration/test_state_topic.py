@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
@@ -72,6 +73,28 @@ async def test_state_topic_is_compacted_and_has_a_partition_for_each_of_the_tele
         await admin.close()
     assert len(described["partitions"]) == given.topics.partitions
     assert "compact" in str(config.resources)
+
+
+async def test_a_groups_offset_that_is_behind_what_is_published_repeats_nothing(kafka, topic, telemetry, tmp_path):
+    # As a coordinator may answer that was elected a moment ago.
+    given = settings(kafka.bootstrap, topic, model(tmp_path / "model", 8))
+    half = len(telemetry) // 2
+    await produce(given, telemetry[:half])
+    async with StreamProcess(given, "--until-idle", "1") as first:
+        assert await first.ended(120) == 0, first.log
+    partitions = [TopicPartition(given.topics.telemetry, number) for number in range(given.topics.partitions)]
+    group = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap, group_id=given.kafka.group, enable_auto_commit=False)
+    await group.start()
+    try:
+        group.assign(partitions)
+        await group.commit(dict.fromkeys(partitions, 0))
+    finally:
+        await group.stop()
+    await produce(given, telemetry[half:])
+    async with StreamProcess(given, "--until-idle", "1") as second:
+        assert await second.ended(120) == 0, second.log
+    assert events(second, "the group's offset is behind what is published")
+    agree(await predictions(given), await asyncio.to_thread(clean_run, tmp_path / "model", telemetry), once=True)
 
 
 async def test_state_of_other_steps_is_refused_and_given_up_only_when_told_so(kafka, topic, telemetry, tmp_path):

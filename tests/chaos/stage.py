@@ -28,6 +28,7 @@ BAD = b"bad record"  # what a value begins with that belongs into the dead lette
 IDLE_S = 0.05
 START_S = 240.0  # kernels may have to be compiled, by all pods at once
 SEND_RECORDS = 5000
+LOG_SHOWN = 20_000  # characters of a pod's log
 FIRST_SHARE = 0.1  # of the telemetry goes ahead, until a pod has started
 LAST_SHARE = 0.15  # of the telemetry is kept back until all faults are over: something is due after them
 
@@ -95,8 +96,9 @@ class Stage:
         if self.run is None:
             self._note("gave up")
             self.run = self._run(Agreement(self.onlooker.seen, 0, self.onlooker.outstanding, 0), 0, passed=False)
+        if not self.run.passed:
             for pod in self._pods:
-                print(f"--- former lives of pod {self._name(pod)} ---\n{pod.log[-6000:]}")
+                print(f"--- pod {self._name(pod)}, but for a life that has not ended ---\n{pod.log[-LOG_SHOWN:]}")
         return self.run
 
     async def close(self) -> None:

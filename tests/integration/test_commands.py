@@ -270,8 +270,8 @@ def test_a_worker_that_fails_ends_the_rest(chosen: Settings, capfd: pytest.Captu
 def test_an_interrupted_replay_resumes_behind_the_last_acknowledged_record(
     cyclecast: CommandLine, chosen: Settings, recording: Path
 ) -> None:
-    # 240 minutes of event time at 2000 times real time take 7 s: it is interrupted half-way.
-    command = [sys.executable, "-m", "cyclecast", "replay", str(recording), "--speed", "2000", "--json"]
+    # 240 minutes of event time at 300 times real time take 48 s: it is interrupted soon, on a slow machine, too.
+    command = [sys.executable, "-m", "cyclecast", "replay", str(recording), "--speed", "300", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
         asyncio.run(_until_held(chosen, 20))
         process.send_signal(signal.SIGINT)

@@ -16,7 +16,7 @@ from stream.errors import Fatal
 from stream.health import Health
 from stream.kafka import transactions
 from stream.kafka.source import KafkaSource
-from stream.kafka.topics import DEFAULT_BYTES, LARGEST, ensure, largest_message, wanted
+from stream.kafka.topics import DEFAULT_BYTES, LARGEST, ensure, ensure_state, largest_message, wanted
 from stream.kafka.transactions import ExactlyOnce
 from stream.offsets import Ticket
 from stream.seams import Message, Partition
@@ -51,6 +51,7 @@ async def running(outlet: ExactlyOnce) -> AsyncIterator[asyncio.Task[None]]:
 async def given(kafka: Any, topic: str) -> Settings:
     chosen = settings(kafka.bootstrap, topic, Path("unused"))
     await ensure(chosen, wanted(chosen))
+    await ensure_state(chosen)  # each transaction writes what it published there
     return chosen
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,6 +17,7 @@ from stream.codec import Codec
 from stream.seams import Record
 from tests.packing import single
 
+OWN = {"vendor": "x", "soh_bms": 0.97, "balancing": [0, 1, 0, 0], "late": False}
 LOADS = {
     "pack frames of 96 cells": Load(packs=40, cells=96, frames=50, partitions=1),
     "a record a cell": Load(packs=20, cells=96, frames=1, partitions=1, by_cell=True),
@@ -29,6 +31,8 @@ def rows() -> Iterator[Row]:
         objects = [msgspec.json.decode(value) for value in values]
         forms = {
             "JSON": records(values),
+            "JSON, all digits of doubles": records([msgspec.json.encode(_scaled(each)) for each in objects]),
+            "JSON, fields of one's own": records([msgspec.json.encode({**OWN, **each}) for each in objects]),
             "msgpack, doubles": records(list(map(msgspec.msgpack.encode, objects))),
             "msgpack, float32": records(list(map(single, objects))),
         }
@@ -39,6 +43,12 @@ def rows() -> Iterator[Row]:
         for (form, taken), rate in zip(forms.items(), rates, strict=True):
             path = f"decode {name}, {form} ({np.mean([len(record.value or b'') for record in taken]):.0f} B)"
             yield Row(path, "records", "the JSON checked only", roof, rate)
+
+
+def _scaled(record: dict[str, Any]) -> dict[str, Any]:
+    """Readings as a gateway makes them of counts: mostly sixteen or seventeen digits."""
+    counts = np.rint(np.asarray(record["voltage_v"]) * 10_000)
+    return {**record, "voltage_v": (counts * 0.0001).tolist()}
 
 
 def _checked(values: Sequence[bytes]) -> None:

@@ -1,7 +1,8 @@
 """One plain msgpack record into the columns, in compiled code.
 
-Plain is a map of known fields, each once, in the shortest forms of maps, arrays and names, with ASCII pack ids and
-integers that float64 holds exactly. Numbers may be of any type; float32, which readings become anyway, is the smallest.
+Plain is a map of known fields, each once, and of others that hold a number, nil, a boolean, a text or an array of
+these; in the shortest forms of maps, arrays and names, with ASCII texts and integers that float64 holds exactly.
+Numbers may be of any type; float32, which readings become anyway, is the smallest.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from stream.row import (
     INTEGER,
     IS_PACK,
     KIND,
+    LATE,
     MAX_CELLS,
     MAX_EXACT,
     MAX_ID_BYTES,
@@ -29,7 +31,7 @@ from stream.row import (
     words,
 )
 
-FIXMAP, FIXLIST, FIXTEXT, NIL = 0x80, 0x90, 0xA0, 0xC0
+FIXMAP, FIXLIST, FIXTEXT, NIL, FALSE, TRUE = 0x80, 0x90, 0xA0, 0xC0, 0xC2, 0xC3
 FLOAT32, FLOAT64, UINT8, INT8, TEXT8, TEXT16, LIST16, MAP16, NEGATIVE = (
     0xCA,
     0xCB,
@@ -54,15 +56,24 @@ def msgpack_record(text, at, end, number, voltage_v, reading, temp_degc, temp): 
     What is read beyond ``end``, up to `MAX_STEP_BYTES`, makes no record plain, for it has to end there.
     """
     seen = id_begin = id_end = 0
-    field = -1
+    last = -1
     left, at = _count(text, at, FIXMAP, MAP16)
     while left > 0:
-        field, at = field_at(text, at, field + 1, _NAMES)
-        if field < 0 or seen >> field & 1:
+        field, value_at = field_at(text, at, last + 1, _NAMES)
+        if field < 0:
+            value_at = _behind_name(text, at)
+        elif seen >> field & 1:
+            value_at = -1
+        else:
+            seen |= 1 << field
+            last = field
+        if value_at < 0 or value_at > end:
             return 0, reading, temp, 0, 0
-        seen |= 1 << field
+        at = value_at
         is_list = _count(text, at, FIXLIST, LIST16)[1] > 0
-        if field == VOLTAGE_V and is_list:
+        if field < 0:
+            at = _behind_list(text, at, end) if is_list else _behind_scalar(text, at)
+        elif field == VOLTAGE_V and is_list:
             seen |= VOLTAGE_LIST
             reading, at = _list(text, at, end, voltage_v, reading)
         elif field == TEMP_DEGC and is_list:
@@ -73,7 +84,10 @@ def msgpack_record(text, at, end, number, voltage_v, reading, temp_degc, temp): 
             seen |= IS_PACK if is_pack else 0
             at = after(text, at, _WORDS[PACK if is_pack else SINGLE])
         elif field == PACK_ID:
-            id_begin, id_end, at = _id(text, at)
+            id_begin, id_end, at = _text(text, at)
+            at = at if id_begin < id_end else -1
+        elif field == LATE:
+            at = at + 1 if text[at] in (FALSE, TRUE) else -1
         elif text[at] == NIL and field >= FIRST_OPTIONAL:
             at += 1
         else:
@@ -96,8 +110,8 @@ def _count(text, at, fixed, counted):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _id(text, at):  # type: ignore[no-untyped-def]
-    """Where the text of a pack id begins and ends, and what is behind it; -1 if it is not plain."""
+def _text(text, at):  # type: ignore[no-untyped-def]
+    """Where a text begins and ends, and what is behind it; -1 if it is not plain."""
     begin, size = at + 1, np.int64(-1)
     if text[at] & 0xE0 == FIXTEXT:
         size = np.int64(text[at] & 0x1F)
@@ -105,12 +119,39 @@ def _id(text, at):  # type: ignore[no-untyped-def]
         begin, size = at + 2, np.int64(text[at + 1])
     elif text[at] == TEXT16:
         begin, size = at + 3, np.int64(_unsigned(text, at + 1, 2))
-    if not 0 < size <= MAX_ID_BYTES:
+    if not 0 <= size <= MAX_ID_BYTES:
         return 0, 0, -1
     for place in range(begin, begin + size):
         if text[place] >= 128:
             return 0, 0, -1
     return begin, begin + size, begin + size
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _behind_name(text, at):  # type: ignore[no-untyped-def]
+    """Where the value of a field that is not known begins; -1 if its name is not plain.
+
+    In a longer form than it needs it could be the name of one that is known.
+    """
+    return _text(text, at)[2] if text[at] & 0xE0 == FIXTEXT else -1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _behind_list(text, at, end):  # type: ignore[no-untyped-def]
+    """What is behind an array that is of no use; -1 if it is not plain."""
+    left, at = _count(text, at, FIXLIST, LIST16)
+    while left > 0 and 0 < at < end:
+        at = _behind_scalar(text, at)
+        left -= 1
+    return at if left == 0 else -1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _behind_scalar(text, at):  # type: ignore[no-untyped-def]
+    if text[at] in (NIL, FALSE, TRUE):
+        return at + 1
+    behind = _text(text, at)[2]
+    return behind if behind > 0 else _number(text, at)[2]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -29,9 +29,10 @@ FIELDS = (
     "capacity_ah",
     "nominal_capacity_ah",
     "soc_pct",
+    "late",
 )
-V, KIND, PACK_ID, CELL, T_MS, CURRENT_A, VOLTAGE_V, TEMP_DEGC, CYCLE, CAPACITY_AH, NOMINAL_AH, SOC_PCT = range(12)
-FIRST_OPTIONAL = TEMP_DEGC  # from here on a field may be null
+V, KIND, PACK_ID, CELL, T_MS, CURRENT_A, VOLTAGE_V, TEMP_DEGC, CYCLE, CAPACITY_AH, NOMINAL_AH, SOC_PCT, LATE = range(13)
+FIRST_OPTIONAL = TEMP_DEGC  # from here up to `LATE` a field may be null
 GIVEN, INTEGER = 1 << 16, 1 << 32  # times a field's own bit
 IS_PACK, VOLTAGE_LIST, TEMP_LIST = 1 << 48, 1 << 49, 1 << 50
 INTEGERS = 1 << V | 1 << CELL | 1 << T_MS | 1 << CYCLE

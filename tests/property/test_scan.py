@@ -57,6 +57,7 @@ PLAIN = {
     "capacity_ah": "1.1",
     "nominal_capacity_ah": "50.0",
     "soc_pct": "55",
+    "late": "true",
 }
 SINGLE = {**PLAIN, "kind": '"cell"', "voltage_v": "3.312", "temp_degc": "25.1"}
 VALUES = st.one_of(NUMBERS, LISTS, TEXTS)
@@ -81,9 +82,8 @@ def objects(draw: Any) -> bytes:
     if draw(st.booleans()):
         del fields[draw(st.integers(0, len(fields) - 1))]
     if draw(st.booleans()):
-        fields.append(
-            draw(st.sampled_from([("vendor", '"x"'), ("late", "true"), ("voltage_x", "3"), ("cell", "1"), ("v", "1")]))
-        )
+        own = st.sampled_from(["vendor", "voltage_x", "", "Z\u00e4hler", "a b", "v", "cell", "\\u0076", "t_ms "])
+        fields.insert(draw(st.integers(0, len(fields))), (draw(own), draw(VALUES)))
     comma, colon = draw(st.sampled_from([(",", ":"), (", ", ": "), (",\n  ", ": "), (",  ", ":"), (" ,", " :")]))
     text = "{" + comma.join(f'"{name}"{colon}{value}' for name, value in fields) + "}"
     value = bytearray(text.encode())
@@ -142,14 +142,13 @@ def renumbered(frames: Frames) -> Frames:
 
 @st.composite
 def decimals(draw: Any) -> str:
-    """Numbers that one exact division or product rounds correctly, as they may be written."""
-    digits = str(draw(st.integers(0, 2**53)))
-    places = draw(st.integers(0, len(digits) - 1))
+    """Numbers of up to 18 digits, as they may be written."""
+    digits = str(draw(st.integers(0, 2**53) | st.integers(0, 10**18 - 1)))
+    places = draw(st.integers(0 if int(digits) <= 2**53 else 1, len(digits) - 1))
     text = digits if not places else f"{digits[:-places]}.{digits[-places:]}"
     if draw(st.booleans()):
-        text += (
-            f"{draw(st.sampled_from('eE'))}{draw(st.sampled_from(['', '+', '-']))}{draw(st.integers(0, 22 - places))}"
-        )
+        most = 22 - places if int(digits) <= 2**53 else 0
+        text += f"{draw(st.sampled_from('eE'))}{draw(st.sampled_from(['', '+', '-']))}{draw(st.integers(0, most))}"
     return text if float(text) == 0 else draw(st.sampled_from(["", "-"])) + text
 
 
@@ -160,6 +159,17 @@ def test_scan_reads_numbers_to_the_last_bit(numbers):
     frames = read(text.encode())
     assert frames.position.tolist() == [0]
     assert frames.block.voltage_v.tobytes() == np.array([float(each) for each in numbers]).astype(np.float32).tobytes()
+
+
+def test_doubles_as_python_writes_them_are_read_to_the_last_bit():
+    rng = np.random.default_rng(7)
+    raw = [*(rng.integers(0, 50_000, 4000) * 0.0001), *rng.uniform(0, 5, 4000), *rng.uniform(-1e-4, 1e4, 4000)]
+    raw += rng.uniform(2, 70, 4000).astype(np.float32).tolist()
+    for numbers in np.array(raw).reshape(-1, 1000).tolist():
+        text = json.dumps({"kind": "pack", "pack_id": "P", "t_ms": 1, "current_a": numbers[0], "voltage_v": numbers})
+        frames = read(text.encode())
+        assert frames.position.tolist() == [0]
+        assert frames.block.voltage_v.tobytes() == np.array(numbers).astype(np.float32).tobytes()
 
 
 def test_plain_records_are_read_by_the_scan_and_not_by_the_general_decoder():
@@ -173,6 +183,14 @@ def test_plain_records_are_read_by_the_scan_and_not_by_the_general_decoder():
                 for fields in (whole, short, empty, whole[::-1])
             ]
             assert read(*values).position.tolist() == [0, 1, 2, 3]
+
+
+def test_fields_of_ones_own_are_passed_over_by_the_scan():
+    for value in ('"x"', '""', "-1.5e3", "true", "false", "null", "[]", '[1, "a",null,true]'):
+        fields = [("vendor", value), *PLAIN.items(), ("vendor", value)]
+        text = ("{" + ",".join(f'"{key}":{each}' for key, each in fields) + "}").encode()
+        assert read(text).position.tolist() == [0]
+        assert_same(read(text), frames_of([decode(text)]))
 
 
 def test_repeated_field_is_left_to_the_general_decoder():

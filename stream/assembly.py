@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from model.artifact import Manifest
-from model.steps import new_cursor, new_state
+from model.steps import new_cursor
 from model.windows import WindowBatch
 from stream.batch import Batch
 from stream.batcher import Batcher
+from stream.cells import Cells
 from stream.clock import Clock
 from stream.codec import Codec
 from stream.delivery import Outlet
+from stream.frames import frames_of, merged
 from stream.pipeline import Pipeline
 from stream.publisher import Publisher
+from stream.records import PackFrame
+from stream.refusal import EARLIEST_MS
 from stream.runner import Model, ModelRunner
 from stream.scan import scan
 from stream.seams import Changelog, Sink, Source
-from stream.settings import Settings
+from stream.settings import LimitSettings, Settings
 from stream.shadow import Shadow
 from stream.telemetry import Telemetry
 
@@ -100,5 +106,10 @@ def shadow_of(
 
 def warm_kernels(manifest: Manifest) -> None:
     """Compiles the kernels, or loads them from the cache, before the first record needs them."""
-    out = WindowBatch.empty(2, manifest.window, len(manifest.channels))
-    new_state(manifest.steps).update(scan(()).block, new_cursor(), out, 0)
+    cells = Cells(manifest.steps, LimitSettings(), idle_ttl_s=1.0)
+    frame = PackFrame("P", EARLIEST_MS, 0.0, [3.3])
+    only, cursor = np.zeros(1, np.int64), new_cursor()
+    frames = merged(scan(()), frames_of((frame,)))
+    for admitted, _ in cells.admit(frames, only, only + EARLIEST_MS, lambda _: frame):
+        out = WindowBatch.empty(2, manifest.window, len(manifest.channels))
+        cells.update(admitted, cursor, out, 0, emit=True)

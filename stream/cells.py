@@ -7,6 +7,7 @@ from enum import Enum
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from model.block import FrameBlock, joined
@@ -98,8 +99,8 @@ class Cells:
             if self.reordering is not None:
                 yield _block_of(list(self.reordering.overdue(int(arrived_ms[begin])))), []
             end = int(np.searchsorted(arrived_ms, arrived_ms[begin] + self._span_ms, "right"))
-            part = np.arange(begin, end)
-            unusual = part if restoring else self._place_usual(frames, part, offset, arrived_ms, usable)
+            part = slice(begin, end)
+            unusual = self._place_usual(frames, part, offset, arrived_ms, usable, restoring)
             refused: list[Refusal] = []
             for at in unusual.tolist():
                 position = int(frames.position[at])
@@ -123,63 +124,53 @@ class Cells:
     def _place_usual(
         self,
         frames: Frames,
-        part: NDArray[np.int64],
+        part: slice,
         offset: NDArray[np.int64],
         arrived_ms: NDArray[np.int64],
         usable: NDArray[np.bool_],
+        restoring: bool,
     ) -> NDArray[np.int64]:
         """Gives slots to all frames of those packs that are there and stay as they are; returns the other frames.
 
         Nothing that becomes of others can end such a pack, nor the other way round: the order does not matter.
         """
-        pack, cell, cells = frames.pack[part], frames.cell[part], frames.block.cells[part]
-        first, last = np.full((2, len(frames.pack_ids)), -1)
-        first[pack[::-1]] = part[::-1]
-        last[pack] = part
-        now_ms = int(arrived_ms[part[-1]])
-        # As plain numbers: in a large fleet each pack has one frame here, and this loop is most of what it costs.
-        offsets, firsts_ms, lasts_ms = offset[first].tolist(), arrived_ms[first].tolist(), arrived_ms[last].tolist()
-        known = [self.packs.by_id.get(pack_id) for pack_id in frames.pack_ids]
-        heard_ms = self.packs.heard_ms(now_ms)
-        sizes, slots = [-1] * len(known), [NO_SLOT] * len(known)
-        for number, (held, at, begin) in enumerate(zip(known, first.tolist(), offsets, strict=True)):
-            if held is None or at < 0 or begin < held.stands_at or held.seen_ms < heard_ms:
-                known[number] = None
-            else:
-                sizes[number], slots[number] = held.cells, held.first_slot
-        size, slot = np.array(sizes, np.int64)[pack], np.array(slots, np.int64)[pack]
-        fits = usable[part] & (size == np.where(cell < 0, cells, 0))
-        if (own := np.flatnonzero(fits & (cell >= 0))).size:
-            of_cell = [{} if held is None else held.slot_of_cell or {} for held in known]
-            slot[own] = [
+        packs, block = self.packs, frames.block
+        index = packs.directory.find(frames.pack_ids)
+        first_slot, pack, cell = block.first_slot[part], frames.pack[part], frames.cell[part]
+        if (own := np.flatnonzero(cell >= 0)).size:
+            of_cell = [packs.cells_of(each) for each in index.tolist()]
+            first_slot[own] = [
                 of_cell[number].get(each, NO_SLOT)
                 for number, each in zip(pack[own].tolist(), cell[own].tolist(), strict=True)
             ]
-            fits &= slot != NO_SLOT
-        usual = np.array([held is not None for held in known], np.bool_)
-        usual[pack[~fits]] = False
-        for held, stays, begin, first_ms, last_ms in zip(
-            known, usual.tolist(), offsets, firsts_ms, lasts_ms, strict=True
-        ):
-            if held is not None and stays:
-                if held.changed_at < 0:
-                    self.packs.touch(held, begin, first_ms)
-                held.seen_ms = last_ms
-        placed = usual[pack]
-        frames.block.first_slot[part[placed]] = slot[placed]
-        return part[~placed]
+        unusual, moved = _place_usual(
+            packs.rows,
+            packs.born_at,
+            index,
+            0 if restoring else packs.heard_ms(int(arrived_ms[part][-1])),
+            self.reordering is None,
+            pack,
+            cell,
+            block.cells[part],
+            usable[part],
+            offset[part],
+            arrived_ms[part],
+            first_slot,
+        )
+        packs.moved(moved)
+        return part.start + unusual  # type: ignore[no-any-return]
 
     def _reordered(
         self,
         reordering: Reordering,
         block: FrameBlock,
-        part: NDArray[np.int64],
+        part: slice,
         offset: NDArray[np.int64],
         arrived_ms: NDArray[np.int64],
     ) -> Admitted:
         """What need not wait, of the frames that have a place and of those before."""
         released: list[Held] = []
-        for at in part.tolist():
+        for at in range(part.start, part.stop):
             now_ms = int(arrived_ms[at])
             released += reordering.overdue(now_ms)
             if block.first_slot[at] != NO_SLOT:
@@ -190,7 +181,7 @@ class Cells:
         """The frame's first slot, or what the pack's own past or the room that is left has against it."""
         pack = self.packs.by_id.get(frame.pack_id)
         if pack is not None:
-            if offset < pack.stands_at and self._was_folded(pack, frame, offset):
+            if offset < self.packs.rows["stands_at"][pack.index] and self._was_folded(pack, frame, offset):
                 return KNOWN
             if self.packs.gone(pack, now_ms) and not restoring:
                 self.packs.end(pack)
@@ -258,9 +249,9 @@ class Cells:
         return found
 
 
-def _kept(block: FrameBlock, part: NDArray[np.int64], offset: NDArray[np.int64]) -> Admitted:
+def _kept(block: FrameBlock, part: slice, offset: NDArray[np.int64]) -> Admitted:
     """The frames of a part that have a place."""
-    kept = part[block.first_slot[part] != NO_SLOT]
+    kept = part.start + np.flatnonzero(block.first_slot[part] != NO_SLOT)
     if len(kept) == block.frames:
         return Admitted(block, offset)
     return Admitted(block.select(kept), offset[kept])
@@ -275,3 +266,47 @@ def _block_of(released: Sequence[Held]) -> Admitted:
     order = np.argsort(np.array([at for ats in rows.values() for at in ats], np.int64))
     block = joined(pieces).gathered(order) if pieces else NO_FRAMES
     return Admitted(block, np.array([held.offset for held in released], np.int64))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _place_usual(  # type: ignore[no-untyped-def]
+    rows, born_at, index, heard_ms, in_order, pack, cell, cells, usable, offset, arrived_ms, first_slot
+):
+    """Fills in the slots of the frames of usual packs and notes them in the rows of these; returns the other frames,
+    and the rows of packs that begin to differ from their pages.
+
+    index: int64 [packs of the frames], their rows, -1 of a pack that is not there. in_order: whether all that came
+    before ``stands_at`` is in the state: such a frame is left without a slot. first_slot: that of a cell which reports
+    by itself is there already, `NO_SLOT` if it has none.
+    """
+    usual = index >= 0
+    for at in range(pack.shape[0]):
+        number = pack[at]
+        if usual[number]:
+            row = rows[index[number]]
+            if offset[at] < row.stands_at:
+                fits = in_order
+            elif cell[at] < 0:
+                fits = row.cells == cells[at]
+            else:
+                fits = first_slot[at] != NO_SLOT and born_at[first_slot[at]] <= offset[at]
+            usual[number] = fits and usable[at] and row.seen_ms >= heard_ms
+    unusual, moved = np.empty(pack.shape[0], np.int64), np.empty(index.shape[0], np.int64)
+    others = begun = 0
+    for at in range(pack.shape[0]):
+        number = pack[at]
+        if not usual[number]:
+            first_slot[at] = NO_SLOT
+            unusual[others], others = at, others + 1
+            continue
+        row = rows[index[number]]
+        if offset[at] < row.stands_at:
+            first_slot[at] = NO_SLOT
+            continue
+        if cell[at] < 0:
+            first_slot[at] = row.first_slot
+        row.seen_ms = arrived_ms[at]
+        if row.changed_at < 0:
+            row.changed_at, row.changed_ms = offset[at], arrived_ms[at]
+            moved[begun], begun = index[number], begun + 1
+    return unusual[:others], moved[:begun]

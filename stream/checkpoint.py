@@ -92,21 +92,22 @@ class Checkpoint:
         """All is in the pages but records that wait for earlier ones."""
         reordering = self.cells.reordering
         waiting = None if reordering is None else reordering.waiting(pack.slots())
-        pack.changed_at, pack.changed_ms = waiting or (-1, 0)
+        row = self.cells.packs.rows[pack.index]
+        row["changed_at"], row["changed_ms"] = waiting or (-1, 0)
         if waiting is not None:
             self._queue.append((pack, now_s))
 
     def _mark(self, end: int) -> bytes:
         # As time was there, since silence is measured in it: not as it is now.
-        waiting = ((pack.changed_at, pack.changed_ms) for pack, _ in self._queue if not pack.ended)
-        first, arrived_ms = min(waiting, default=(end, self.cells.arrived_ms))
+        first, arrived_ms = self.cells.packs.unsaved() or (end, self.cells.arrived_ms)
         return encode(Mark(self.lineage, self.cells.state.layout, first, arrived_ms))
 
     def _head(self, pack: Pack) -> bytes:
         numbers = born_at = None
+        seen_ms = self.cells.packs.seen_ms(pack)
         if pack.slot_of_cell is not None:
             numbers, born_at = list(pack.slot_of_cell), self.cells.packs.born_at[pack.slots()].tolist()
-        return encode(Head(self.lineage, pack.life, pack.seen_ms, pack.first_step, pack.cells, numbers, born_at))
+        return encode(Head(self.lineage, pack.life, seen_ms, pack.first_step, pack.cells, numbers, born_at))
 
     def _farewell(self, pack: Pack) -> Iterator[Written]:
         """Takes the pages of a pack away that is gone, but for the number of its last step."""
@@ -134,7 +135,7 @@ class Checkpoint:
                 page = Arrays(
                     self.lineage,
                     pack.life,
-                    pack.seen_ms,
+                    self.cells.packs.seen_ms(pack),
                     pack.first_step,
                     state.layout,
                     end,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.block import FrameBlock, joined
+from stream.pack_ids import PackIds
 from stream.records import CellSample, PackFrame, Telemetry
 
 NO_SLOT = -1
@@ -26,20 +27,20 @@ class Frame(NamedTuple):
 class Frames(NamedTuple):
     """The records of a polled batch that could be read, in order.
 
-    block: slots are still to be filled in (-1). pack: int64 [f], which of ``pack_ids``, each of which is there once.
+    block: slots are still to be filled in (-1). pack: int64 [f], which of ``pack_ids``.
     cell: int64 [f], -1 in a pack frame. position: int64 [f], of the record in the batch.
     """
 
     block: FrameBlock
     pack: NDArray[np.int64]
-    pack_ids: list[str]
+    pack_ids: PackIds
     cell: NDArray[np.int64]
     position: NDArray[np.int64]
 
     def frame(self, at: int) -> Frame:
         """Who the frame at a place speaks of."""
         block = self.block
-        return Frame(self.pack_ids[self.pack[at]], int(self.cell[at]), int(block.cells[at]), int(block.t_ms[at]))
+        return Frame(self.pack_ids.name(self.pack[at]), int(self.cell[at]), int(block.cells[at]), int(block.t_ms[at]))
 
 
 def frames_of(telemetry: Sequence[Telemetry], position: Sequence[int] | None = None) -> Frames:
@@ -85,7 +86,7 @@ def frames_of(telemetry: Sequence[Telemetry], position: Sequence[int] | None = N
             temp_degc=np.array(temps, np.float64).astype(np.float32),
         )
     places = np.arange(len(telemetry)) if position is None else np.array(position, np.int64)
-    return Frames(block, np.array(pack, np.int64), list(numbers), np.array(cell, np.int64), places)
+    return Frames(block, np.array(pack, np.int64), PackIds.of(list(numbers)), np.array(cell, np.int64), places)
 
 
 def merged(first: Frames, second: Frames) -> Frames:
@@ -96,12 +97,12 @@ def merged(first: Frames, second: Frames) -> Frames:
         return second
     position = np.concatenate((first.position, second.position))
     order = np.argsort(position)
-    numbers = {pack_id: number for number, pack_id in enumerate(first.pack_ids)}
-    renumbered = np.array([numbers.setdefault(pack_id, len(numbers)) for pack_id in second.pack_ids], np.int64)
+    numbers = {pack_id: number for number, pack_id in enumerate(first.pack_ids.names())}
+    renumbered = np.array([numbers.setdefault(pack_id, len(numbers)) for pack_id in second.pack_ids.names()], np.int64)
     return Frames(
         block=joined((first.block, second.block)).gathered(order),
         pack=np.concatenate((first.pack, renumbered[second.pack]))[order],
-        pack_ids=list(numbers),
+        pack_ids=PackIds.of(list(numbers)),
         cell=np.concatenate((first.cell, second.cell))[order],
         position=position[order],
     )

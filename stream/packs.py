@@ -10,8 +10,15 @@ from numpy.typing import NDArray
 
 from model.growth import grown
 from model.state import StepState
+from stream.directory import Directory
 
 SWEEPS = 64  # looks for silent packs in the time after which a pack counts as gone
+NEVER_MS = np.iinfo(np.int64).max
+# What a usual frame reads and writes of its pack, side by side. Records before ``stands_at`` are in its state;
+# ``changed_at`` is the first one that is not in its pages, -1 if none, and ``changed_ms`` the arrival of that record.
+PACK_ROW = np.dtype(
+    [(name, np.int64) for name in ("first_slot", "cells", "stands_at", "seen_ms", "changed_at", "changed_ms")]
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -19,7 +26,7 @@ class Pack:
     """A pack's place in the state: one run of slots for frames, or a slot for each cell that reports by itself.
 
     ``life`` is the offset of the record that it began with, and tells it from an earlier pack of the same name.
-    Records before ``stands_at`` are in its state; ``changed_at`` is the first one that is not in its pages, -1 if none.
+    What every record of it changes is in the row ``index`` of `Packs.rows`.
     """
 
     pack_id: str
@@ -29,10 +36,6 @@ class Pack:
     first_slot: int = -1
     first_step: int = 0
     index: int = -1
-    seen_ms: int = 0
-    stands_at: int = 0
-    changed_at: int = -1
-    changed_ms: int = 0  # the arrival of that record
     ended: bool = False
     last_step: int = 0  # once it is gone
 
@@ -67,6 +70,8 @@ class Packs:
         self.ttl_ms = ttl_ms
         self.on_end = on_end
         self.by_id: dict[str, Pack] = {}
+        self.directory = Directory()  # of the same packs: their place in ``rows``
+        self.rows = np.zeros(0, PACK_ROW)
         self.last_step: dict[str, int] = {}  # of packs that are gone
         self.used = 0
         self.changes = Changes()
@@ -87,7 +92,7 @@ class Packs:
 
     def begin(self, pack_id: str, life: int, cells: int) -> Pack:
         """A new pack: of ``cells`` cells in a frame, or with 0 of cells that report by themselves and come singly."""
-        pack = Pack(pack_id, life, cells, None if cells else {}, stands_at=life)
+        pack = Pack(pack_id, life, cells, None if cells else {})
         pack.first_step = self.last_step.pop(pack_id, 0)
         if self._free_index:
             pack.index = self._free_index.pop()
@@ -96,9 +101,13 @@ class Packs:
             pack.index = len(self._index)
             self._index.append(pack)
         self.by_id[pack_id] = pack
+        self.directory.add(pack_id, pack.index)
         self.changes.begun[pack] = None
         if cells:
             pack.first_slot = self._take(pack, range(cells), life)
+        if pack.index >= len(self.rows):
+            self.rows = grown(self.rows, pack.index + 1, self.max_cells)
+        self.rows[pack.index] = pack.first_slot, cells, life, 0, -1, 0
         return pack
 
     def begin_cell(self, pack: Pack, cell: int, offset: int) -> int:
@@ -122,6 +131,8 @@ class Packs:
         if self.on_end is not None:
             self.on_end(slots)
         del self.by_id[pack.pack_id]
+        self.directory.remove(pack.index)
+        self.rows[pack.index] = -1, 0, 0, NEVER_MS, -1, 0
         self._index[pack.index] = None
         self._free_index.append(pack.index)
         pack.ended = True
@@ -129,14 +140,37 @@ class Packs:
 
     def touch(self, pack: Pack, offset: int, now_ms: int) -> None:
         """A record of the pack, which arrived at ``now_ms``, changes its state."""
-        pack.seen_ms = now_ms
-        if pack.changed_at < 0:
-            pack.changed_at, pack.changed_ms = offset, now_ms
+        row = self.rows[pack.index]
+        row["seen_ms"] = now_ms
+        if row["changed_at"] < 0:
+            row["changed_at"], row["changed_ms"] = offset, now_ms
             self.changes.moved.append(pack)
+
+    def moved(self, indices: NDArray[np.int64]) -> None:
+        """These packs, int64 [n], have a record that is not in their pages, and had none."""
+        self.changes.moved += [self._pack(index) for index in indices.tolist()]
+
+    def cells_of(self, index: int) -> dict[int, int]:
+        """The slots of the cells that report by themselves; none where no pack has this index."""
+        pack = self._index[index] if index >= 0 else None
+        return (pack and pack.slot_of_cell) or {}
+
+    def unsaved(self) -> tuple[int, int] | None:
+        """The offset of the first record that is not in its pack's pages, and its arrival; none where all are."""
+        rows = self.rows[: len(self._index)]
+        changed = rows[rows["changed_at"] >= 0]
+        if not len(changed):
+            return None
+        first = changed[changed["changed_at"].argmin()]
+        return int(first["changed_at"]), int(first["changed_ms"])
 
     def gone(self, pack: Pack, now_ms: int) -> bool:
         """Whether the pack was silent for so long that it counts as gone."""
-        return pack.seen_ms < self.heard_ms(now_ms)
+        return self.seen_ms(pack) < self.heard_ms(now_ms)
+
+    def seen_ms(self, pack: Pack) -> int:
+        """When the pack was heard of last."""
+        return int(self.rows["seen_ms"][pack.index])
 
     def heard_ms(self, now_ms: int) -> int:
         """When a pack must have been heard of last, not to count as gone."""
@@ -159,10 +193,16 @@ class Packs:
         changes, self.changes = self.changes, Changes()
         return changes
 
+    def _pack(self, index: int) -> Pack:
+        pack = self._index[index]
+        assert pack is not None
+        return pack
+
     def _end_gone(self, now_ms: int) -> None:
-        for pack in [pack for pack in self.by_id.values() if self.gone(pack, now_ms)]:
-            self.end(pack)
-        self._expiry_ms = min((pack.seen_ms for pack in self.by_id.values()), default=now_ms) + self.ttl_ms
+        seen_ms = self.rows["seen_ms"][: len(self._index)]
+        for index in np.flatnonzero(seen_ms < self.heard_ms(now_ms)).tolist():
+            self.end(self._pack(index))
+        self._expiry_ms = int(seen_ms.min(initial=now_ms)) + self.ttl_ms
         self._sweep_ms = now_ms + self.ttl_ms // SWEEPS
 
     def _take(self, pack: Pack, cells: Sequence[int], offset: int) -> int:

@@ -151,7 +151,7 @@ class Restoration:
                     body = zlib.decompress(page.body)
                     self.cells.state.load(part, self._slots(pack, page), body, block)
                     if part is Part.OPEN:
-                        pack.stands_at = page.offset
+                        self.cells.packs.rows["stands_at"][pack.index] = page.offset
 
     def _forget(self, key: bytes) -> None:
         """A page of what was learned was taken away; of a pack's pages, `Gone` tells."""
@@ -172,7 +172,7 @@ class Restoration:
         if pack is None:
             packs.last_step[pack_id] = page.first_step
             pack = packs.begin(pack_id, page.life, page.cells)
-        pack.seen_ms = max(pack.seen_ms, page.seen_ms)
+        packs.rows["seen_ms"][pack.index] = max(packs.seen_ms(pack), page.seen_ms)
         return pack
 
     def _end(self, pack_id: str, page: Gone) -> None:

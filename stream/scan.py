@@ -16,6 +16,7 @@ from model.block import FrameBlock
 from stream.frames import NO_SLOT, Frames
 from stream.json_record import json_record
 from stream.msgpack_record import FIXMAP, MAX_STEP_BYTES, msgpack_record
+from stream.pack_ids import NONE, PackIds, home_of, place_of
 from stream.row import (
     CAPACITY_AH,
     CELL,
@@ -32,7 +33,6 @@ from stream.row import (
 )
 
 ANY, JSON, MSGPACK = range(3)  # what a record is said to be; JSON never begins as a map of msgpack does
-FNV_PRIME, FNV_BASIS = 1099511628211, 1469598103934665603
 _END = bytes(MAX_STEP_BYTES)
 
 
@@ -66,18 +66,15 @@ def scan(values: Sequence[bytes], form: NDArray[np.uint8] | None = None) -> Fram
         probes=probes,
         temp_degc=temp_degc,
     )
-    ids = np.empty((count, 2), np.int64)
-    known = np.full(1 << (2 * count).bit_length(), -1, np.int32)
-    frames, readings, temps, packs = _scan(
-        np.frombuffer(text, np.uint8), starts, form, block, pack, cell, position, ids, known
-    )
-    names = [text[begin:end].decode("ascii") for begin, end in ids[:packs].tolist()]
+    ids = PackIds(np.frombuffer(text, np.uint8), np.empty((count, 2), np.int64))
+    table = np.full(1 << (2 * count).bit_length(), NONE, np.int32)
+    frames, readings, temps, packs = _scan(ids.text, starts, form, block, pack, cell, position, ids.spans, table)
     block = block.select(slice(frames))._replace(voltage_v=voltage_v[:readings], temp_degc=temp_degc[:temps])
-    return Frames(block, pack[:frames], names, cell[:frames], position[:frames])
+    return Frames(block, pack[:frames], ids._replace(spans=ids.spans[:packs]), cell[:frames], position[:frames])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _scan(text, starts, form, block, pack, cell, position, ids, known):  # type: ignore[no-untyped-def]
+def _scan(text, starts, form, block, pack, cell, position, spans, table):  # type: ignore[no-untyped-def]
     """Rows of plain records, one behind the other; returns how many frames, voltages, temperatures and packs."""
     frame = reading = temp = packs = 0
     number = np.empty(len(FIELDS))
@@ -103,30 +100,13 @@ def _scan(text, starts, form, block, pack, cell, position, ids, known):  # type:
         block.capacity_ah[frame] = number_or(np.nan, CAPACITY_AH, seen, number)
         block.voltage_start[frame], block.cells[frame] = reading, to_reading - reading
         block.temp_start[frame], block.probes[frame] = temp, to_temp - temp
-        pack[frame], packs = _number_of_id(text, id_begin, id_end, ids, packs, known)
+        home = home_of(text, id_begin, id_end, table)
+        place = place_of(text, id_begin, id_end, home, table, text, spans)
+        if table[place] == NONE:
+            table[place] = packs
+            spans[packs, 0], spans[packs, 1] = id_begin, id_end
+            packs += 1
+        pack[frame] = table[place]
         position[frame] = record
         frame, reading, temp = frame + 1, to_reading, to_temp
     return frame, reading, temp, packs
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _number_of_id(text, begin, end, ids, packs, known):  # type: ignore[no-untyped-def]
-    """Which of the pack ids so far this one is, or the next, and how many there are then. ``known`` is a hash table."""
-    mixed = FNV_BASIS
-    for at in range(begin, end):
-        mixed = (mixed ^ text[at]) * FNV_PRIME
-    place = mixed & (known.shape[0] - 1)
-    while known[place] >= 0:
-        number = known[place]
-        other = ids[number, 0]
-        same = ids[number, 1] - other == end - begin
-        for at in range(begin, end):
-            if not same:
-                break
-            same = text[at] == text[other + at - begin]
-        if same:
-            return number, packs
-        place = (place + 1) & (known.shape[0] - 1)
-    known[place] = packs
-    ids[packs, 0], ids[packs, 1] = begin, end
-    return packs, packs + 1

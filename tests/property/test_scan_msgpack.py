@@ -218,5 +218,5 @@ def test_formats_may_be_mixed_in_a_batch_and_records_stay_in_order():
     found, refused = codec.decode(records)
     assert not refused
     assert found.position.tolist() == found.block.t_ms.tolist() == list(range(12))
-    assert [found.pack_ids[number] for number in found.pack] == [frame["pack_id"] for frame in frames]
+    assert [found.pack_ids.name(number) for number in found.pack] == [frame["pack_id"] for frame in frames]
     assert set(FRAME) == set(row.FIELDS)

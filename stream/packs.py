@@ -132,7 +132,7 @@ class Packs:
             self.on_end(slots)
         del self.by_id[pack.pack_id]
         self.directory.remove(pack.index)
-        self.rows[pack.index] = -1, 0, 0, NEVER_MS, -1, 0
+        self.rows[pack.index] = -1, 0, 0, NEVER_MS, -1, 0  # nobody's, and never silent for too long
         self._index[pack.index] = None
         self._free_index.append(pack.index)
         pack.ended = True

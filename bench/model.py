@@ -66,7 +66,7 @@ def sgemm() -> None:
 
 
 def product() -> Callable[[], object]:
-    """A product by oneDNN, which the LSTM runs on: what torch takes for others is slower on some processors."""
+    """A product by oneDNN: what torch takes otherwise is slower on some processors."""
     left, right = torch.randn(SIDE, SIDE).to_mkldnn(), torch.randn(SIDE, SIDE).to_mkldnn()
     return lambda: nn.functional.linear(left, right)
 

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from model.artifact import Artifact
 from model.buckets import Buckets
 from model.cuda import CudaGraphs
+from model.lstm_kernel import SUPPORTED, FusedLstm
 from model.network import Forecaster
 
 Precision = Literal["fp32", "fp16", "bf16"]
 _WEIGHTS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
-# One CPU thread is fastest at 16 to 64 windows: more no longer fit its caches. A GPU wants thousands.
+# More than 64 windows at once make no CPU faster: torch's no longer fit its caches. A GPU wants thousands.
 CPU_BUCKETS = (1, 8, 16, 32, 64)
 CUDA_BUCKETS = (1, 16, 64, 256, 1024, 2048, 4096)
 _TRIALS = 3
@@ -34,6 +35,7 @@ class Predictor:
     ``device``: ``auto`` takes CUDA where there is one; else what torch calls it. ``precision``: ``auto`` is fp16 under
     autocast on CUDA (cuDNN's LSTM knows no other half type under autocast), and on a CPU fp32. bf16 keeps three digits
     and has to be asked for: were it chosen by what is measured at a start, processes of one fleet would not agree.
+    In fp32 on a CPU the LSTM is a kernel (`model.lstm_kernel`) where the processor has its vectors, else torch's.
     """
 
     def __init__(
@@ -123,7 +125,10 @@ class Predictor:
         """The module with its weights cast once: autocast in inference mode would cast all of them at every call."""
         forecaster = copy.deepcopy(self._artifact.forecaster).to(self.device)
         forecaster.network.to(_WEIGHTS[precision])
-        forecaster.network.lstm.flatten_parameters()
+        if SUPPORTED and precision == "fp32" and not self.on_cuda:
+            forecaster.network.register_module("lstm", FusedLstm(forecaster.network.lstm))
+        else:
+            forecaster.network.lstm.flatten_parameters()
         return forecaster
 
     def _seconds(self, forecaster: Forecaster, bucket: int) -> float:

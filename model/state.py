@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -67,9 +68,12 @@ class StepState:
         self._rule = rule
         self._kernel = kernel
 
-    @property
+    @cached_property
     def layout(self) -> str:
-        """12 hex digits that change with the meaning of a step, and with what is kept of a cell and how."""
+        """12 hex digits that change with the meaning of a step, and with what is kept of a cell and how.
+
+        Kept, since every page carries it: growing changes neither the arrays' types nor the shape of their rows.
+        """
         kept = [(name, array) for name, array in self.arrays._asdict().items() if 0 not in array.shape[1:]]
         arrays = [(name, array.dtype.descr, array.shape[1:]) for name, array in kept]
         return hashlib.sha256(f"{self.steps.fingerprint}{arrays}".encode()).hexdigest()[:12]

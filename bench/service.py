@@ -75,8 +75,9 @@ async def compare(load: Load, rounds: int = ROUNDS) -> tuple[Rate, Rate]:
         bare, ours = [], []
         for turn in range(rounds):
             bare.append(await bare_rate(settings, load))
-            group = settings.kafka.model_copy(update={"group": f"bench-{turn}"})
-            ours.append(await service_rate(settings.model_copy(update={"kafka": group}), load))
+            name = f"bench-{turn}"  # of the state topic, too: what is published is noted there
+            anew = {"app": name, "kafka": settings.kafka.model_copy(update={"group": name})}
+            ours.append(await service_rate(settings.model_copy(update=anew), load))
         return _best(bare[1:]), _best(ours[1:])
 
 

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from model.schema import CycleSteps
-from stream.kafka.topics import state_topic
-from stream.seams import Record
+from stream.clock import SystemClock
+from stream.kafka.changelog import AT_ONCE, KafkaChangelog
+from stream.kafka.topics import ensure, ensure_state, state_topic, wanted
+from stream.pages import PUBLISHED_KEY, Published, encode
+from stream.seams import Partition, Record
 from tests.oracle import agree, clean_run
 from tests.service import StreamProcess, predictions, produce, settings
 from tests.telemetry import artifact, records
@@ -126,6 +129,34 @@ async def test_state_of_other_steps_is_refused_and_given_up_only_when_told_so(ka
     former = {each["model"] for each in before}
     after = [each for each in await predictions(given) if each["model"] not in former]
     agree(after, {name: oracle[name] for name in oracle if name not in _names(before)}, once=True)
+
+
+async def test_what_is_read_of_a_partition_is_its_own_however_many_are_read_side_by_side(kafka, topic, tmp_path):
+    given = settings(kafka.bootstrap, topic, model(tmp_path / "model", 8))
+    partitions = [Partition(given.topics.telemetry, number) for number in range(3 * AT_ONCE)]
+    given = given.model_copy(update={"topics": given.topics.model_copy(update={"partitions": len(partitions)})})
+    await ensure(given, wanted(given))
+    await ensure_state(given)
+    written = {
+        each: [(b"%d" % at, b"%d of %d" % (at, each.number)) for at in range(each.number)] for each in partitions
+    }
+    async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap) as producer:
+        for partition, pages in written.items():
+            noted = [(PUBLISHED_KEY, encode(Published(100 + partition.number)))] if pages else []
+            written[partition] = [*pages, *noted]
+            for key, value in written[partition]:
+                await producer.send(state_topic(given), value, key=key, partition=partition.number)
+
+    changelog = KafkaChangelog(given, SystemClock())
+
+    async def read(partition: Partition) -> tuple[int | None, list[tuple[bytes, bytes | None]]]:
+        published = await changelog.published(partition)
+        return published, [page async for pages in changelog.read(partition) for page in pages]
+
+    for _ in range(2):  # again by consumers that start anew
+        found = await asyncio.gather(*(read(partition) for partition in partitions))
+        assert dict(zip(partitions, [pages for _, pages in found], strict=True)) == written
+        assert [offset for offset, _ in found] == [None, *(100 + each.number for each in partitions[1:])]
 
 
 def _names(found: list[dict[str, Any]]) -> set[tuple[str, int, int]]:

@@ -170,13 +170,17 @@ class _Lane:
                 self._producer = await started(make, settings.kafka.bootstrap)
         except TimeoutError:
             raise Fatal(f"no producer for {self.partition} could be started within {OPEN_S:.0f} s") from None
+        for topic in (settings.topics.predictions, self._state_topic):
+            self._producer.client.add_topic(topic)  # one request for both, before the first transaction needs them
 
     async def add(self, tickets: Sequence[Ticket]) -> None:
         async with self._changed:
             await self._changed.wait_for(lambda: self._messages < MAX_WAITING or self._fenced)
+            before = bool(self._waiting), bool(self._messages)
             self._waiting += tickets
             self._messages += sum(len(ticket.messages) for ticket in tickets)
-            self._changed.notify_all()
+            if before != (True, bool(self._messages)) or self._messages >= MAX_WAITING:  # else it waits for the time
+                self._changed.notify_all()
 
     async def flush(self) -> None:
         async with self._changed:
@@ -231,8 +235,11 @@ class _Lane:
 
     async def _until(self, time_s: float, *, or_messages: bool = False) -> None:
         """Waits with the lock held, which lets it go meanwhile."""
+        rest_s = time_s - self._clock.monotonic_s()
+        if rest_s <= 0:
+            return
         try:
-            async with asyncio.timeout(max(time_s - self._clock.monotonic_s(), 0.0)):
+            async with asyncio.timeout(rest_s):
                 await self._changed.wait_for(
                     lambda: self._urgent or self._messages >= MAX_WAITING or (or_messages and self._messages)
                 )

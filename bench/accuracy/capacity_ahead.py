@@ -96,7 +96,7 @@ def _protocol(name: str, ahead: Ahead, bar: float) -> Protocol:
         split=by_cell(5),
         learners=(Ridge("ridge all"), Lstm(window=6, stride=10, updates=500)),
         goals=(Goal("capacity", "mape_pct", "%", bar=bar),),
-        inner=3,
+        inner=6,
     )
 
 

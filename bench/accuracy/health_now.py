@@ -14,7 +14,6 @@ from bench.accuracy.gaussian import Gaussian
 from bench.accuracy.lstm import Lstm
 from bench.accuracy.percycle import Life, lives
 from bench.accuracy.protocol import Goal, Protocol
-from bench.accuracy.trees import Trees
 from bench.accuracy.trend import trend_steps
 
 
@@ -55,7 +54,7 @@ XJTU = Protocol(
     data="percycle xjtu",
     cells=partial(health_cells, name="xjtu"),
     split=held_out(xjtu_tested),
-    learners=(Averaged(Lstm(window=4, hidden=48, updates=800), 2), Gaussian(most_rows=500), Trees()),
+    learners=(Averaged(Lstm(window=4, hidden=48, updates=800), 2), Gaussian(most_rows=500)),
     goals=(Goal("soh", "mape_pct", "%", bar=0.60, worst_bar=0.9, by_group=True),),
     inner=6,
 )

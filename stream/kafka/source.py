@@ -73,6 +73,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
         self._next: dict[Partition, int] = {}
         self._failure: Exception | None = None
         self._stopping = False
+        self._fetching: asyncio.Timeout | None = None
         self._joined = False
         self._drained = 0
         self._last_record_s: float | None = None
@@ -105,6 +106,8 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
     def end(self) -> None:
         """Lets `poll` finish after what it is handing over now."""
         self._stopping = True
+        if self._fetching is not None:  # for the group to agree the client waits without end
+            self._fetching.reschedule(0.0)
 
     async def stop(self) -> None:
         """Leaves the group and disconnects."""
@@ -139,12 +142,17 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
                 continue
             poll_ms = BUSY_POLL_MS if held_back else POLL_MS
             try:
-                fetched = await self._consumer.getmany(*free, timeout_ms=poll_ms, max_records=POLL_RECORDS)
+                async with asyncio.timeout(None) as self._fetching:
+                    fetched = await self._consumer.getmany(*free, timeout_ms=poll_ms, max_records=POLL_RECORDS)
+            except TimeoutError:
+                continue  # it is to end
             except OffsetOutOfRangeError as error:
                 await self._out_of_range(holder, error.args[0])
                 continue
             except KafkaError as error:
                 raise self._failure or cannot_go_on(error, self._group, self._instance_id) from error
+            finally:
+                self._fetching = None
             self._drained += not held_back and sum(map(len, fetched.values())) < POLL_RECORDS
             handed = False
             for topic_partition, records in fetched.items():

@@ -170,8 +170,8 @@ class _Lane:
                 self._producer = await started(make, settings.kafka.bootstrap)
         except TimeoutError:
             raise Fatal(f"no producer for {self.partition} could be started within {OPEN_S:.0f} s") from None
-        for topic in (settings.topics.predictions, self._state_topic):
-            self._producer.client.add_topic(topic)  # one request for both, before the first transaction needs them
+        # All that it ever writes to: of a topic that is not named the client forgets the leader once it has named others.
+        self._producer.client.set_topics((settings.topics.predictions, settings.topics.dead_letters, self._state_topic))
 
     async def add(self, tickets: Sequence[Ticket]) -> None:
         async with self._changed:

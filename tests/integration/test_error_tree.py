@@ -14,6 +14,7 @@ import structlog
 from stream.clock import SystemClock
 from stream.errors import Fatal
 from stream.health import Health
+from stream.kafka import source as kafka_source
 from stream.kafka import transactions
 from stream.kafka.source import KafkaSource
 from stream.kafka.topics import DEFAULT_BYTES, LARGEST, ensure, ensure_state, largest_message, wanted
@@ -130,6 +131,15 @@ class Fails(NoState):
         raise ValueError("while the partitions were released")
 
 
+class ReleasesAtLast(NoState):
+    def __init__(self) -> None:
+        self.asked, self.let_go = asyncio.Event(), asyncio.Event()
+
+    async def release(self, _: Collection[Partition]) -> None:
+        self.asked.set()
+        await self.let_go.wait()
+
+
 class FailsToHold(KafkaSource):
     def _hold(self, _: object) -> None:
         raise ValueError("while the partitions were assigned")
@@ -175,6 +185,20 @@ async def test_failure_while_partitions_are_assigned_is_raised_and_not_swallowed
     async with polling(given, NoState(), FailsToHold) as (_, task):
         with pytest.raises(ValueError, match="while the partitions were assigned"):
             await asyncio.wait_for(task, 30)
+
+
+async def test_member_that_is_to_end_does_not_wait_for_the_group_to_agree(given, monkeypatch):
+    monkeypatch.setattr(kafka_source, "RELEASE_S", 120.0)
+    patient = given.model_copy(update={"kafka": given.kafka.model_copy(update={"session_timeout_ms": 60_000})})
+    holder = ReleasesAtLast()
+    async with polling(patient, holder) as (first, _):
+        await until_open(first, 4)
+        async with polling(patient, NoState()) as (second, task):
+            await asyncio.wait_for(holder.asked.wait(), 60)
+            second.end()
+            await asyncio.wait_for(task, 30)
+            assert not holder.let_go.is_set()
+        holder.let_go.set()
 
 
 async def test_commit_of_a_lost_session_is_refused_and_the_member_joins_again(given):

@@ -170,7 +170,7 @@ class _Lane:
                 self._producer = await started(make, settings.kafka.bootstrap)
         except TimeoutError:
             raise Fatal(f"no producer for {self.partition} could be started within {OPEN_S:.0f} s") from None
-        # All that it ever writes to: of a topic that is not named the client forgets the leader once it has named others.
+        # All that it writes to: of a topic that is not named the client forgets the leader once others are.
         self._producer.client.set_topics((settings.topics.predictions, settings.topics.dead_letters, self._state_topic))
 
     async def add(self, tickets: Sequence[Ticket]) -> None:

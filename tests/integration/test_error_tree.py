@@ -197,8 +197,7 @@ async def test_member_that_is_to_end_does_not_wait_for_the_group_to_agree(given,
             await asyncio.wait_for(holder.asked.wait(), 60)
             second.end()
             await asyncio.wait_for(task, 30)
-            assert not holder.let_go.is_set()
-        holder.let_go.set()
+            holder.let_go.set()  # only now, so that the client can be closed
 
 
 async def test_commit_of_a_lost_session_is_refused_and_the_member_joins_again(given):

@@ -13,6 +13,7 @@ from bench.flow import in_memory, records
 from bench.load import Load
 from bench.model import PRODUCTS, SIDE, WINDOWS, bare_run, flop, sgemm
 from bench.table import Cost, Line, Row
+from model.answer import Answer
 from model.artifact import load
 from model.predictor import Predictor
 from stream.assembly import warm_kernels
@@ -32,12 +33,12 @@ class Counted:
         """The predictor's."""
         return self.predictor.model_id
 
-    def predict(self, windows: NDArray[np.float32], n: int) -> NDArray[np.float32]:
+    def answer(self, windows: NDArray[np.float32], n: int) -> Answer:
         """What the predictor says."""
         self.calls += 1
         self.given += n
         self.computed += self.padded(n)
-        return self.predictor.predict(windows, n)
+        return self.predictor.answer(windows, n)
 
     def pinned(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         """As the predictor has it."""
@@ -46,10 +47,6 @@ class Counted:
     def padded(self, n: int) -> int:
         """As the predictor does it."""
         return self.predictor.padded(n)
-
-    def strange(self, windows: NDArray[np.float32], n: int) -> NDArray[np.bool_]:
-        """What the predictor says."""
-        return self.predictor.strange(windows, n)
 
 
 def rows() -> Iterator[Line]:

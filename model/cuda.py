@@ -1,4 +1,4 @@
-"""A forecaster on a GPU: each batch shape a captured graph, fed from pinned memory, copies beside the computing."""
+"""A model on a GPU: each batch shape a captured graph, fed from pinned memory, copies beside the computing."""
 
 from __future__ import annotations
 
@@ -11,16 +11,32 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.network import Forecaster
+from model.novelty import Novelty
 
 SLOTS = 2  # one is copied while the other is computed
 _WARM_UPS = 3  # cuDNN and cuBLAS choose their ways and take their workspaces before anything is captured
 
 
+class Answering(nn.Module):
+    """All that is said of a window in one array: its quantiles and, behind them, how unlike training it is."""
+
+    def __init__(self, forecaster: Forecaster, novelty: Novelty | None) -> None:
+        super().__init__()
+        self.forecaster, self.novelty = forecaster, novelty
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Raw windows float32 [n, L, C] -> float32 [n, T Q + 1]; the score is 0 where nobody can tell."""
+        quantiles = self.forecaster(windows).flatten(1)
+        with torch.autocast(windows.device.type, enabled=False):  # a distance is no matter of three digits
+            score = quantiles.new_zeros(len(windows)) if self.novelty is None else self.novelty(windows)
+        return torch.cat((quantiles, score.unsqueeze(-1)), -1)
+
+
 class _Slot(NamedTuple):
-    """Where a chunk is on its way. host (pinned), device: float32 [largest, L, C]; answers: float32 [largest, T, Q]."""
+    """Where a chunk is on its way. host (pinned), device: float32 [largest, L, C]; answers: float32 [largest, A]."""
 
     host: Tensor
     device: Tensor
@@ -31,14 +47,16 @@ class _Slot(NamedTuple):
 
 
 class _Captured(NamedTuple):
-    """A batch shape: ``replay`` computes ``quantiles`` from the first windows of the graphs' common input."""
+    """A batch shape: ``replay`` computes ``answers`` [size, A] from the first windows of the graphs' common input."""
 
     replay: Callable[[], None]
-    quantiles: Tensor
+    answers: Tensor
 
 
 class CudaGraphs:
-    """Answers windows at the captured shapes. One thread at a time may call it; other instances do not disturb it.
+    """Answers windows, ``outputs`` numbers each, at the captured shapes.
+
+    One thread at a time may call it; other instances do not disturb it.
 
     The weights must already have their type, flattened: under autocast cuDNN casts and flattens every other weight
     anew at each call. Shapes share one memory pool, for they run one after the other. Captures concern their own
@@ -47,16 +65,16 @@ class CudaGraphs:
 
     def __init__(
         self,
-        forecaster: Forecaster,
+        answering: nn.Module,
         sizes: Sequence[int],
         window_shape: tuple[int, int],
-        outputs: tuple[int, int],
+        outputs: int,
         device: torch.device,
         *,
         autocast: bool,
         cuda: Any = torch.cuda,
     ) -> None:
-        self._forecaster = forecaster
+        self._answering = answering
         self._autocast = autocast
         self._outputs = outputs
         self._cuda = cuda
@@ -69,7 +87,7 @@ class CudaGraphs:
             _Slot(
                 torch.full(shape, torch.nan, pin_memory=pin),
                 torch.full(shape, torch.nan, device=device),
-                torch.empty((sizes[-1], *outputs), pin_memory=pin),
+                torch.empty((sizes[-1], outputs), pin_memory=pin),
                 *(cuda.Event(blocking=True) for _ in range(3)),
             )
             for _ in range(SLOTS)
@@ -79,11 +97,11 @@ class CudaGraphs:
         self._captured = {size: self._capture(size) for size in sorted(sizes, reverse=True)}
 
     def run(self, windows: NDArray[np.float32], n: int, chunks: Sequence[int]) -> NDArray[np.float32]:
-        """Quantiles float32 [n, T, Q] of the first ``n`` windows (float32 [>= n, L, C]), in chunks of captured sizes.
+        """Answers float32 [n, A] to the first ``n`` windows (float32 [>= n, L, C]), in chunks of captured sizes.
 
         While one chunk is computed the next is copied. An array that is pinned itself is read from where it lies.
         """
-        result = np.empty((n, *self._outputs), np.float32)
+        result = np.empty((n, self._outputs), np.float32)
         given = torch.from_numpy(windows)
         pinned = given.is_pinned()
         running: deque[tuple[_Slot, int, int]] = deque()
@@ -106,7 +124,7 @@ class CudaGraphs:
                     slot.consumed.record(self._compute)
                     captured = self._captured[size]
                     captured.replay()
-                    slot.answers[:count].copy_(captured.quantiles[:count], non_blocking=True)
+                    slot.answers[:count].copy_(captured.answers[:count], non_blocking=True)
                     slot.answered.record(self._compute)
                 running.append((slot, start, stop))
                 start = stop
@@ -127,13 +145,13 @@ class CudaGraphs:
         )
         with torch.inference_mode(), self._cuda.stream(self._compute), half:
             for _ in range(_WARM_UPS):
-                self._forecaster(windows)
+                self._answering(windows)
             self._compute.synchronize()
             graph = self._cuda.CUDAGraph()
             # Not `torch.cuda.graph`, which frees cached memory and so halts whatever else runs on the device.
             graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
             try:
-                quantiles = self._forecaster(windows)
+                answers = self._answering(windows)
             finally:
                 graph.capture_end()
-        return _Captured(graph.replay, quantiles)
+        return _Captured(graph.replay, answers)

@@ -22,7 +22,7 @@ def predict(
     forecaster: Forecaster, windows: WindowSet, rows: NDArray[np.int64], space: Literal["natural", "network"]
 ) -> NDArray[np.float32]:
     """Quantiles float32 [k, T, Q] of the windows ``rows`` [k]: published values, or the network's own."""
-    device = forecaster.mean.device
+    device = forecaster.scaler.mean.device
     run = forecaster if space == "natural" else forecaster.network_space
     was_training = forecaster.training
     forecaster.eval()

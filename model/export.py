@@ -57,7 +57,7 @@ def _random_windows(artifact: Artifact) -> Tensor:
     forecaster, length = artifact.forecaster, artifact.manifest.window
     generator = torch.Generator().manual_seed(0)
     shape = (8, length, len(artifact.manifest.channels))
-    windows = forecaster.mean + forecaster.std * 2 * torch.randn(shape, generator=generator)
+    windows = forecaster.scaler.mean + forecaster.scaler.std * 2 * torch.randn(shape, generator=generator)
     windows[torch.rand(shape, generator=generator) < 0.05] = math.nan
     for index in range(len(windows)):
         windows[index, : index * length // len(windows)] = math.nan

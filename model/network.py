@@ -82,19 +82,45 @@ class BatteryLifespanPredictor(nn.Module):
         return torch.cat((below, median, above), -1)
 
 
-class Forecaster(nn.Module):
-    """Everything between a raw window and a published value; what is exported is this.
+class Scaler(nn.Module):
+    """Raw windows to what the network eats.
 
     Standardises the channels in fp32, adds the channel that says whether a step exists and, where ``integral`` weighs
-    the channels, their sum so far (charge from current: an LSTM is a poor integrator). Runs the network, widens the
-    quantiles by the conformal offset of their target, and returns to natural units. Targets trained on a logarithm
-    (``log_target``) come back by ``expm1``. Offsets and target scaling belong to the network's space, in which
-    a target is ``(y - target_mean) / target_std``, y being the label or its ``log1p``.
+    the channels, their sum so far (charge from current: an LSTM is a poor integrator).
     """
 
     mean: Tensor
     std: Tensor
     integral: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], integral: Sequence[float]) -> None:
+        super().__init__()
+        self.integrates = any(integral)
+        # Not persistent either, see `Forecaster`.
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32), persistent=False)
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32), persistent=False)
+        self.register_buffer("integral", torch.tensor(integral, dtype=torch.float32), persistent=False)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Raw windows float32 [n, L, C], NaN where nothing is known -> steps float32 [n, L, C + 1 (+ 1)]."""
+        known = ~torch.isnan(windows)
+        features = torch.where(known, (windows - self.mean) / self.std, 0.0).clamp(-CLIP, CLIP)
+        present = known.any(-1, keepdim=True).to(features.dtype)
+        if not self.integrates:
+            return torch.cat((features, present), -1)
+        moved = torch.where(known, windows, 0.0) @ self.integral  # [n, L]
+        return torch.cat((features, present, moved.cumsum(-1).clamp(-CLIP, CLIP).unsqueeze(-1)), -1)
+
+
+class Forecaster(nn.Module):
+    """Everything between a raw window and a published value; what is exported is this.
+
+    Scales the windows, runs the network, widens the quantiles by the conformal offset of their target, and returns to
+    natural units. Targets trained on a logarithm (``log_target``) come back by ``expm1``. Offsets and target scaling
+    belong to the network's space, in which a target is ``(y - target_mean) / target_std``, y being the label or its
+    ``log1p``.
+    """
+
     target_mean: Tensor
     target_std: Tensor
     log_target: Tensor
@@ -114,29 +140,16 @@ class Forecaster(nn.Module):
     ) -> None:
         super().__init__()
         self.network = network
-        self.integrates = any(integral)
+        self.scaler = Scaler(mean, std, integral)
         # Not persistent: these live in the manifest, in one place only.
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32), persistent=False)
-        self.register_buffer("std", torch.tensor(std, dtype=torch.float32), persistent=False)
-        self.register_buffer("integral", torch.tensor(integral, dtype=torch.float32), persistent=False)
         self.register_buffer("target_mean", _column(target_mean), persistent=False)
         self.register_buffer("target_std", _column(target_std), persistent=False)
         self.register_buffer("log_target", torch.tensor(log_target).unsqueeze(-1), persistent=False)
         self.register_buffer("offset", _column(offset), persistent=False)
 
-    def scaled(self, windows: Tensor) -> Tensor:
-        """Raw windows [n, L, C] with NaN where nothing is known -> what the network eats, [n, L, C + 1 (+ 1)]."""
-        known = ~torch.isnan(windows)
-        features = torch.where(known, (windows - self.mean) / self.std, 0.0).clamp(-CLIP, CLIP)
-        present = known.any(-1, keepdim=True).to(features.dtype)
-        if not self.integrates:
-            return torch.cat((features, present), -1)
-        moved = torch.where(known, windows, 0.0) @ self.integral  # [n, L]
-        return torch.cat((features, present, moved.cumsum(-1).clamp(-CLIP, CLIP).unsqueeze(-1)), -1)
-
     def network_space(self, windows: Tensor) -> Tensor:
         """The network's own quantiles [n, T, Q], before conformal widening: what is trained and calibrated."""
-        features = self.scaled(windows).to(self.network.head.weight.dtype)
+        features = self.scaler(windows).to(self.network.head.weight.dtype)
         quantiles: Tensor = self.network(features)
         return quantiles if quantiles.dim() == 3 else quantiles.unsqueeze(-1)
 

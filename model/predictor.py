@@ -13,10 +13,12 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
+from model.answer import Answer
 from model.artifact import Artifact
 from model.buckets import Buckets
-from model.cuda import CudaGraphs
+from model.cuda import Answering, CudaGraphs
 from model.lstm_kernel import SUPPORTED, FusedLstm
 from model.network import Forecaster
 
@@ -25,7 +27,7 @@ _WEIGHTS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.f
 
 # More than 64 windows at once make no CPU faster: torch's no longer fit its caches. A GPU wants thousands.
 CPU_BUCKETS = (1, 8, 16, 32, 64)
-CUDA_BUCKETS = (1, 16, 64, 256, 1024, 2048, 4096)
+CUDA_BUCKETS = (1, 16, 64, 256, 1024, 2048, 4096, 8192, 16384)
 _TRIALS = 3
 
 
@@ -35,7 +37,8 @@ class Predictor:
     ``device``: ``auto`` takes CUDA where there is one; else what torch calls it. ``precision``: ``auto`` is fp16 under
     autocast on CUDA (cuDNN's LSTM knows no other half type under autocast), and on a CPU fp32. bf16 keeps three digits
     and has to be asked for: were it chosen by what is measured at a start, processes of one fleet would not agree.
-    In fp32 on a CPU the LSTM is a kernel (`model.lstm_kernel`) where the processor has its vectors, else torch's.
+    The LSTM is a kernel of our own in fp32 on a CPU that has its vectors (`model.lstm_kernel`) and in half precision on
+    a GPU (`model.lstm_cuda`), else torch's.
     """
 
     def __init__(
@@ -68,7 +71,9 @@ class Predictor:
         used = sizes if max_windows is None else sizes[: bisect_left(sizes, max_windows) + 1]
         if self.on_cuda:
             half = self.precision == "fp16"
-            graphs = CudaGraphs(self._forecaster, used, self._inputs, self._outputs, self.device, autocast=half)
+            answering = Answering(self._forecaster, copy.deepcopy(self._novelty)).to(self.device)
+            outputs = math.prod(self._outputs) + 1
+            graphs = CudaGraphs(answering, used, self._inputs, outputs, self.device, autocast=half)
             windows = self.pinned(np.full((used[-1], *self._inputs), np.nan, np.float32))
             seconds = [_best_seconds(partial(graphs.run, windows, size, [size])) for size in used]
             self._graphs = graphs
@@ -76,12 +81,20 @@ class Predictor:
             seconds = [self._seconds(self._forecaster, size) for size in used]
         self.buckets = Buckets(used, seconds)
 
+    def answer(self, windows: NDArray[np.float32], n: int) -> Answer:
+        """All that is said of the first ``n`` windows (float32 [>= n, L, C])."""
+        if not self.on_cuda:
+            return Answer(self.predict(windows, n), self.strange(windows, n))
+        if self._graphs is None:
+            self.warm()
+        assert self._graphs is not None
+        answers = self._graphs.run(windows, n, self.buckets.chunks(n))
+        return Answer(answers[:, :-1].reshape(n, *self._outputs), answers[:, -1] > 1)
+
     def predict(self, windows: NDArray[np.float32], n: int) -> NDArray[np.float32]:
         """Quantiles float32 [n, T, Q], natural units, of the first ``n`` windows (float32 [>= n, L, C])."""
-        if self.on_cuda and self._graphs is None:
-            self.warm()
-        if self._graphs is not None:
-            return self._graphs.run(windows, n, self.buckets.chunks(n))
+        if self.on_cuda:
+            return self.answer(windows, n).quantiles
         result = np.empty((n, *self._outputs), np.float32)
         start = 0
         for bucket in self.buckets.chunks(n):
@@ -103,8 +116,10 @@ class Predictor:
     def strange(self, windows: NDArray[np.float32], n: int) -> NDArray[np.bool_]:
         """Which of the first ``n`` windows (float32 [>= n, L, C]) are out of distribution: bool [n].
 
-        On the CPU whatever the device: it is a few numbers a window. None is where the artifact cannot tell.
+        None is where the artifact cannot tell.
         """
+        if self.on_cuda:
+            return self.answer(windows, n).strange
         found = np.zeros(n, np.bool_)
         if self._novelty is not None:
             with torch.inference_mode():
@@ -124,16 +139,35 @@ class Predictor:
     def _cast(self, precision: Precision) -> Forecaster:
         """The module with its weights cast once: autocast in inference mode would cast all of them at every call."""
         forecaster = copy.deepcopy(self._artifact.forecaster).to(self.device)
-        forecaster.network.to(_WEIGHTS[precision])
-        if SUPPORTED and precision == "fp32" and not self.on_cuda:
-            forecaster.network.register_module("lstm", FusedLstm(forecaster.network.lstm))
-        else:
-            forecaster.network.lstm.flatten_parameters()
+        network, weights = forecaster.network, _WEIGHTS[precision]
+        fused: nn.Module | None = None
+        if self.on_cuda and precision != "fp32":
+            fused = _fuse_on_cuda(forecaster, weights)
+        elif not self.on_cuda and precision == "fp32" and SUPPORTED:
+            fused = FusedLstm(network.lstm)
+        network.to(weights)
+        if fused is None:
+            network.lstm.flatten_parameters()
+        else:  # only now: what it sums in float32 stays so
+            network.register_module("lstm", fused)
         return forecaster
 
     def _seconds(self, forecaster: Forecaster, bucket: int) -> float:
         # Of this thread, for what else the machine does must not decide between shapes that are close.
         return _best_seconds(partial(self._run, forecaster, self._staging[:bucket]), time.thread_time)
+
+
+def _fuse_on_cuda(forecaster: Forecaster, weights: torch.dtype) -> nn.Module | None:
+    """Puts a kernel in the scaler's place; another, to be put in the LSTM's. Nothing where they cannot run."""
+    try:
+        from model.lstm_cuda import CudaLstm, fits  # noqa: PLC0415 - Triton comes with torch for CUDA alone
+        from model.scaler_cuda import CudaScaler  # noqa: PLC0415
+    except ImportError:
+        return None
+    if not fits(forecaster.network.lstm):
+        return None
+    forecaster.register_module("scaler", CudaScaler(forecaster.scaler, weights))
+    return CudaLstm(forecaster.network.lstm, weights)
 
 
 def _best_seconds(run: Callable[[], object], clock_s: Callable[[], float] = time.perf_counter) -> float:

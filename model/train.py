@@ -269,7 +269,7 @@ class TrainingRun:
     def _loss(self, network: nn.Module, lot: Lot) -> Tensor:
         """The piece's part of the mean loss of its step."""
         device = self.ranks.device
-        features = self.forecaster.scaled(lot.windows.to(device, non_blocking=True))
+        features = self.forecaster.scaler(lot.windows.to(device, non_blocking=True))
         with torch.autocast(device.type, self.half, enabled=self.half is not None):
             predicted = network(features, self.config.steps.window - features.shape[1])
         sums = pinball_sums(predicted, lot.labels.to(device, non_blocking=True), self.quantiles)

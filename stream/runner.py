@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from model.answer import Answer
 from model.block import OUT_OF_DISTRIBUTION
 from stream.batch import Batch
 from stream.clock import Clock
@@ -26,17 +27,14 @@ class Model(Protocol):
     def model_id(self) -> str:
         """What a prediction names as its model."""
 
-    def predict(self, windows: NDArray[np.float32], n: int) -> NDArray[np.float32]:
-        """Quantiles float32 [n, targets, 3] of the first ``n`` windows (float32 [>= n, L, C])."""
+    def answer(self, windows: NDArray[np.float32], n: int) -> Answer:
+        """What is said of the first ``n`` windows (float32 [>= n, L, C])."""
 
     def pinned(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         """The array, or a copy of it, in memory from which `predict` is fed fastest."""
 
     def padded(self, n: int) -> int:
         """Windows that are computed for ``n``: shapes are few, and the rest of a shape is padding."""
-
-    def strange(self, windows: NDArray[np.float32], n: int) -> NDArray[np.bool_]:
-        """Which of the first ``n`` windows are out of distribution: bool [n]."""
 
 
 class Predicted(NamedTuple):
@@ -164,8 +162,9 @@ class ModelRunner:
             # Where all are long enough, and so nearly always, the model reads them from where they lie.
             windows = batch.windows.windows
             windows = windows if count == batch.filled else windows.take(rows, axis=0)
-            quantiles[rows] = self.model.predict(windows, count)
-            batch.windows.flags[rows[self.model.strange(windows, count)]] |= OUT_OF_DISTRIBUTION
+            answer = self.model.answer(windows, count)
+            quantiles[rows] = answer.quantiles
+            batch.windows.flags[rows[answer.strange]] |= OUT_OF_DISTRIBUTION
         return quantiles
 
 

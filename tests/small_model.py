@@ -1,14 +1,36 @@
-"""An untrained artifact of either step kind, for tests that need some model and not a good one."""
+"""Models for tests that need some model and not a good one: an untrained artifact of either step kind, and a fake."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
+from model.answer import Answer
 from model.artifact import Artifact, ChannelScaling, Manifest, NetworkShape, TargetScaling, build
 from model.schema import CycleSteps, SampleSteps, Target
 
 TARGETS = (Target(kind="soh"), Target(kind="capacity", horizon_cycles=50), Target(kind="rul"))
+
+
+class FakeModel:
+    """What the stream needs of a model besides its quantiles."""
+
+    model_id = "fake@000000000000"
+
+    def predict(self, windows: np.ndarray, n: int) -> np.ndarray:
+        raise NotImplementedError
+
+    def strange(self, windows: np.ndarray, n: int) -> np.ndarray:
+        return np.zeros(n, bool)
+
+    def answer(self, windows: np.ndarray, n: int) -> Answer:
+        return Answer(self.predict(windows, n), self.strange(windows, n))
+
+    def pinned(self, windows: np.ndarray) -> np.ndarray:
+        return windows
+
+    def padded(self, n: int) -> int:
+        return n
 
 
 def manifest_of(steps: SampleSteps | CycleSteps, **changes: object) -> Manifest:

@@ -40,7 +40,7 @@ def test_auto_is_fp16_on_cuda_with_weights_cast_once() -> None:
     predictor = Predictor(small_artifact())
     assert (predictor.device.type, predictor.precision) == ("cuda", "fp16")
     assert {p.dtype for p in predictor._forecaster.network.parameters()} == {torch.float16}
-    assert {b.dtype for b in (predictor._forecaster.mean, predictor._forecaster.offset)} == {torch.float32}
+    assert {b.dtype for b in (predictor._forecaster.scaler.mean, predictor._forecaster.offset)} == {torch.float32}
 
 
 @pytest.mark.parametrize("count", [1, 2, 16, 17, 300, CUDA_BUCKETS[-1] + 5])

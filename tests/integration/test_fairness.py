@@ -17,6 +17,7 @@ from stream.memory import MemorySink, MemorySource
 from stream.seams import Message, Partition, Polled, Record
 from stream.settings import Settings
 from stream.telemetry import Telemetry
+from tests.small_model import FakeModel
 from tests.telemetry import manifest, records
 
 STEPS = SampleSteps(period_s=60, max_gap_s=60, window=1, stride=1)  # each frame but the first makes its cells due
@@ -25,7 +26,7 @@ PACKS, CELLS = 1000, 4
 WINDOWS_A_BATCH = 32
 
 
-class Metered:
+class Metered(FakeModel):
     """A model and a clock in one: each window takes a second."""
 
     model_id = "metered@000000000000"
@@ -36,15 +37,6 @@ class Metered:
     def predict(self, windows: np.ndarray, n: int) -> np.ndarray:
         self.windows += n
         return np.full((n, 3, 3), 0.9, np.float32)
-
-    def pinned(self, windows: np.ndarray) -> np.ndarray:
-        return windows
-
-    def strange(self, windows: np.ndarray, n: int) -> np.ndarray:
-        return np.zeros(n, bool)
-
-    def padded(self, n: int) -> int:
-        return n
 
     def monotonic_s(self) -> float:
         return float(self.windows)

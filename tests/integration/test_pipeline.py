@@ -21,27 +21,13 @@ from stream.memory import MemorySink, MemorySource
 from stream.seams import Message, Partition, Record
 from stream.settings import Settings
 from stream.telemetry import Telemetry
+from tests.small_model import FakeModel
 from tests.telemetry import block, duty, fed, predictor, records
 
 CYCLES = CycleSteps(window=8)
 SAMPLES = SampleSteps(period_s=60, max_gap_s=600, window=20, stride=10)
 BAD = Record(0, 0, b"P0", b"{not json")
 each_kind = pytest.mark.parametrize("steps", [CYCLES, SAMPLES], ids=["cycle", "sample"])
-
-
-class Answering:
-    """What is needed of a model besides its answers."""
-
-    model_id = "fake@000000000000"
-
-    def pinned(self, windows: np.ndarray) -> np.ndarray:
-        return windows
-
-    def strange(self, windows: np.ndarray, n: int) -> np.ndarray:
-        return np.zeros(n, bool)
-
-    def padded(self, n: int) -> int:
-        return n
 
 
 def partitions(count: int, packs: int = 2, frames: int = 200, cells: int = 3) -> dict[Partition, list[Record]]:
@@ -189,7 +175,7 @@ async def test_late_and_repeated_records_change_no_prediction_and_are_counted(tm
 async def test_failing_model_ends_the_stream_and_nothing_unpublished_is_committed(tmp_path):
     _model, manifest = predictor(tmp_path / "a", CYCLES)
 
-    class Failing(Answering):
+    class Failing(FakeModel):
         def predict(self, windows, n):
             raise RuntimeError("no such device")
 
@@ -205,7 +191,7 @@ async def test_failing_model_ends_the_stream_and_nothing_unpublished_is_committe
 async def test_values_that_are_not_finite_are_never_published(tmp_path):
     _model, manifest = predictor(tmp_path / "a", CYCLES)
 
-    class Broken(Answering):
+    class Broken(FakeModel):
         def predict(self, windows, n):
             return np.full((n, 3, 3), np.nan, np.float32)
 
@@ -219,7 +205,7 @@ async def test_windows_that_the_model_finds_strange_are_flagged_and_no_others(tm
     model, manifest = predictor(tmp_path / "a", CYCLES)
     told = []
 
-    class Wary(Answering):
+    class Wary(FakeModel):
         predict = model.predict
 
         def strange(self, windows, n):
@@ -238,7 +224,7 @@ async def test_slow_model_holds_the_source_back(tmp_path):
     gate = threading.Event()
     read = 0
 
-    class Slow(Answering):
+    class Slow(FakeModel):
         def predict(self, windows, n):
             gate.wait(10)
             return model.predict(windows, n)

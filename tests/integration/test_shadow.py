@@ -25,6 +25,7 @@ from stream.seams import Message, Partition, Record
 from stream.settings import Settings
 from stream.telemetry import Telemetry
 from tests.service import StreamProcess, consumed, predictions, produce, settings
+from tests.small_model import FakeModel
 from tests.telemetry import SOH, artifact, records
 
 STEPS = CycleSteps(window=8)
@@ -99,17 +100,8 @@ async def test_shadow_answers_the_same_windows_and_the_mean_difference_is_that_o
     assert expected > 0
 
 
-class Trial:
+class Trial(FakeModel):
     model_id = "trial@000000000000"
-
-    def pinned(self, windows: np.ndarray) -> np.ndarray:
-        return windows
-
-    def strange(self, windows: np.ndarray, n: int) -> np.ndarray:
-        return np.zeros(n, bool)
-
-    def padded(self, n: int) -> int:
-        return n
 
 
 async def clean(models: tuple[Artifact, Artifact]) -> dict[tuple[str, int, int], dict[str, Any]]:

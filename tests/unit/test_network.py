@@ -74,9 +74,9 @@ def test_a_positive_offset_widens_its_own_target_alone() -> None:
 def test_scaled_windows_are_zero_where_unknown_and_say_which_steps_exist() -> None:
     forecaster = small_artifact(CycleSteps(window=3)).forecaster
     windows = torch.full((1, 3, 32), torch.nan)
-    windows[0, 1, 4] = forecaster.mean[4] + 2 * forecaster.std[4]
+    windows[0, 1, 4] = forecaster.scaler.mean[4] + 2 * forecaster.scaler.std[4]
     windows[0, 2] = 1e9
-    scaled = forecaster.scaled(windows)
+    scaled = forecaster.scaler(windows)
     assert scaled.shape == (1, 3, 33)
     assert scaled[0, :, -1].tolist() == [0, 1, 1]
     assert scaled[0, 0].abs().sum() == 0
@@ -90,8 +90,8 @@ def test_an_integrating_forecaster_also_sees_the_charge_since_the_windows_beginn
     manifest = manifest_of(steps, network=NetworkShape(hidden_dim=8, integrate=True))
     forecaster = build(manifest)
     windows = torch.tensor([[[3.3, 1.0, 25.0], [3.3, -0.5, 25.0], [3.3, torch.nan, 25.0], [3.3, 2.0, torch.nan]]])
-    scaled = forecaster.scaled(windows)
+    scaled = forecaster.scaler(windows)
     assert scaled.shape == (1, 4, 5)
     torch.testing.assert_close(scaled[0, :, 4], 5 * torch.tensor([0.1, 0.05, 0.05, 0.25]))
     assert forecaster(windows).shape == (1, 3, 3)
-    assert build(manifest_of(steps)).scaled(windows).shape == (1, 4, 4)
+    assert build(manifest_of(steps)).scaler(windows).shape == (1, 4, 4)

@@ -14,11 +14,12 @@ from model.windows import WindowBatch
 from stream.batch import Batch
 from stream.clock import SystemClock
 from stream.runner import ModelRunner, Predicted
+from tests.small_model import FakeModel
 
 MIN_STEPS = 2
 
 
-class Named:
+class Named(FakeModel):
     """A model that answers with its number; the first ``failures`` batches raise."""
 
     def __init__(self, number: int, failures: int = 0) -> None:
@@ -39,12 +40,6 @@ class Named:
             self.failures -= 1
             raise RuntimeError(f"{self.model_id} fails")
         return np.full((n, 1, 3), self.number, np.float32)
-
-    def pinned(self, windows: np.ndarray) -> np.ndarray:
-        return windows
-
-    def strange(self, windows: np.ndarray, n: int) -> np.ndarray:
-        return np.zeros(n, bool)
 
     def padded(self, n: int) -> int:
         return n + self.number if n else 0

@@ -19,7 +19,6 @@ import triton.language as tl
 from torch import Tensor, nn
 
 MOST_HIDDEN = 64  # more units' weights do not fit into the shared memory of a multiprocessor
-LEAST_CAPABILITY = (8, 0)
 _LEAST_WIDTH = 16  # of a product of tensor cores
 _TO_POWER = -math.log2(math.e)
 _STATE_TO_POWER = tl.constexpr(2 * _TO_POWER)
@@ -88,12 +87,6 @@ class CudaLstm(nn.Module):
         return torch.cat(parts, -1).transpose(1, 2).contiguous(), biases
 
 
-def fits(lstm: nn.LSTM) -> bool:
-    """Whether the kernel can stand for this LSTM on the device where it lies."""
-    capability = torch.cuda.get_device_capability(next(lstm.parameters()).device)
-    return lstm.hidden_size <= MOST_HIDDEN and capability >= LEAST_CAPABILITY
-
-
 def padded(width: int) -> int:
     """The width of the arrays that hold so many numbers."""
     return max(_LEAST_WIDTH, int(triton.next_power_of_2(width)))
@@ -105,9 +98,9 @@ def _shape(n: int, device: torch.device) -> tuple[int, int]:
     By what it is given alone, not by what is measured: processes of one fleet must agree.
     """
     processors = torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
-    for rows in (16, 32):
+    for rows, warps in ((16, 8), (32, 4)):
         if n <= 2 * rows * processors:
-            return rows, 8
+            return rows, warps
     return 64, 4
 
 

@@ -65,7 +65,11 @@ class Novelty(nn.Module):
 
     def standardised(self, windows: Tensor) -> Tensor:
         """A window's numbers over their spread in training, 0 where unknown: [n, F]."""
-        return ((summary(windows, self.steps) - self.mean) / self.std).nan_to_num(0.0).clamp(-_CLIP, _CLIP)
+        return ((self.told(windows) - self.mean) / self.std).nan_to_num(0.0).clamp(-_CLIP, _CLIP)
+
+    def told(self, windows: Tensor) -> Tensor:
+        """The numbers that tell windows: [n, F]."""
+        return summary(windows, self.steps)
 
     def nearest(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Root mean squared Mahalanobis distance to the nearest cluster [n], and which that is [n]."""

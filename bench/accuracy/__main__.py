@@ -19,7 +19,7 @@ from bench.accuracy.jobs import REPORTS, one_thread, run_report, run_seed
 from bench.accuracy.plots import draw
 from bench.accuracy.protocol import Said
 from bench.accuracy.results import Row, rows
-from bench.accuracy.table import markdown, save, show
+from bench.accuracy.table import markdown, save, show, show_report
 
 HERE = Path(__file__).parent
 WIDTH = 200
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(width=WIDTH)
     show(found, console)
     for name, told in reports.items():
-        console.print(f"{name}: {told}", soft_wrap=True, highlight=False)
+        show_report(name, told, console)
     console.print(f"{seconds / 60:.1f} minutes, {options.seeds} seeds")
     if options.json:
         print((options.out / "results.json").read_text(encoding="utf-8"))

@@ -33,6 +33,28 @@ def show(rows: Sequence[Row], console: Console) -> None:
             console.print(f"{row.protocol}: {row.anchor}", soft_wrap=True, highlight=False)
 
 
+def show_report(name: str, told: object, console: Console) -> None:
+    """Prints a report: a line for each of many alike, or a line for each number of one."""
+    if isinstance(told, list):
+        table = Table(*(f"{key}".replace("_", " ") for key in told[0]), title=name)
+        for line in told:
+            table.add_row(*map(_short, line.values()))
+    else:
+        assert isinstance(told, dict)
+        table = Table("", "", title=name, show_header=False)
+        for key, value in told.items():
+            table.add_row(f"{key}".replace("_", " "), _short(value))
+    console.print(table)
+
+
+def _short(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_short(each)}" for key, each in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_short, value))
+    return f"{value:.3g}" if isinstance(value, float) else f"{value}"
+
+
 def cells(row: Row) -> tuple[str, ...]:
     """One line of the table."""
     digits = _DIGITS[row.measure]

@@ -65,11 +65,32 @@ for steps in (SampleSteps(window=200), SampleSteps(window=7), CycleSteps(window=
         assert CudaScaler(plain, torch.float16)(windows[:0]).shape == (0, *found.shape[1:])
 """
 
+NOVELTY = """
+import torch
+from bench.model import sample_windows
+from model.artifact import load
+from model.novelty_cuda import CudaNovelty
+from tests.small_model import random_windows
+
+for name in ("sample", "cycle"):
+    artifact = load(name)
+    novelty = artifact.novelty
+    ordinary, other = sample_windows(artifact, 30), random_windows(artifact.manifest, 30)
+    windows = torch.cat((torch.from_numpy(ordinary), torch.from_numpy(other)))
+    windows[0] = windows[0, :1]  # nothing moves
+    windows[1, 100:, 1] = torch.nan
+    kernel = CudaNovelty(novelty)
+    torch.testing.assert_close(kernel.told(windows), novelty.told(windows), rtol=1e-4, atol=1e-4, equal_nan=True)
+    torch.testing.assert_close(kernel(windows), novelty(windows), rtol=1e-4, atol=1e-4)
+    assert kernel(windows[:0]).shape == (0,)
+"""
+
 COMPILED = """
 import torch, triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from model.lstm_cuda import _layer
+from model.novelty_cuda import _summarise
 from model.scaler_cuda import _scale
 
 for capability, shared_bytes in ((80, 166_912), (86, 101_376), (90, 232_448)):  # compute capability 8.0, 8.6, 9.0
@@ -87,6 +108,10 @@ for capability, shared_bytes in ((80, 166_912), (86, 101_376), (90, 232_448)):  
     constants = dict(length=200, channels=3, padded_length=256, width=16, integrates=True)
     source = ASTSource(_scale, names | dict.fromkeys(constants, "constexpr"), constants)
     triton.compile(source, target=GPUTarget("cuda", capability, 32), options=dict(enable_fp_fusion=True))
+    names = dict(windows="*fp32", numbers="*fp32")
+    constants = dict(length=200, channels=3, size=24, padded_length=256, width=4)
+    source = ASTSource(_summarise, names | dict.fromkeys(constants, "constexpr"), constants)
+    triton.compile(source, target=GPUTarget("cuda", capability, 32), options=dict(enable_fp_fusion=True))
 """
 
 
@@ -103,5 +128,9 @@ def test_the_scaler_says_what_torch_says() -> None:
     runs(SCALER, TRITON_INTERPRET="1")
 
 
-def test_both_compile_for_each_generation_and_the_weights_fit_into_shared_memory() -> None:
+def test_windows_are_told_by_the_numbers_that_torch_tells_them_by() -> None:
+    runs(NOVELTY, TRITON_INTERPRET="1")
+
+
+def test_all_compile_for_each_generation_and_the_weights_fit_into_shared_memory() -> None:
     runs(COMPILED)

@@ -18,6 +18,7 @@ from rich.text import Text
 
 import model
 from cyclecast.commands.output import console, print_json, table
+from model import cuda_kernels
 from model.artifact import ArtifactError, load
 from model.predictor import Predictor
 from stream.errors import CyclecastError
@@ -72,7 +73,10 @@ def check_torch(device: str) -> Check:
     found = f"torch {torch.__version__}"
     if torch.cuda.is_available():
         names = ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
-        return Check("torch", "ok", f"{found}, CUDA {torch.version.cuda}, driver {_driver() or 'unknown'}: {names}")
+        found += f", CUDA {torch.version.cuda}, driver {_driver() or 'unknown'}: {names}"
+        if lacking := cuda_kernels.missing(torch.device("cuda")):
+            return Check("torch", "warn", found, f"predictions there would be several times as fast, but {lacking}")
+        return Check("torch", "ok", found)
     driver = _driver()
     if torch.version.cuda is None:
         found += " for CPU only"

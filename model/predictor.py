@@ -8,7 +8,6 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable
 from functools import partial
-from importlib.util import find_spec
 from typing import Literal
 
 import numpy as np
@@ -16,13 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from model import cuda_kernels
 from model.answer import Answer
 from model.artifact import Artifact
 from model.buckets import Buckets
 from model.cuda import Answering, CudaGraphs
 from model.lstm_kernel import SUPPORTED, FusedLstm
 from model.network import Forecaster
-from model.novelty import Novelty
 
 Precision = Literal["fp32", "fp16", "bf16"]
 _WEIGHTS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -40,7 +39,7 @@ class Predictor:
     autocast on CUDA (cuDNN's LSTM knows no other half type under autocast), and on a CPU fp32. bf16 keeps three digits
     and has to be asked for: were it chosen by what is measured at a start, processes of one fleet would not agree.
     The LSTM is a kernel of our own in fp32 on a CPU that has its vectors (`model.lstm_kernel`) and in half precision on
-    a GPU (`model.lstm_cuda`), where Triton is, else torch's.
+    a GPU (`model.cuda_kernels`), where these can run, else torch's.
     """
 
     def __init__(
@@ -51,7 +50,7 @@ class Predictor:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(device)
         self.on_cuda = self.device.type == "cuda"
-        self._triton = self.on_cuda and _has_triton(self.device)
+        self._with_kernels = self.on_cuda and not cuda_kernels.missing(self.device)
         self._artifact = artifact
         self._novelty = artifact.novelty
         if precision == "auto":
@@ -75,8 +74,8 @@ class Predictor:
         if self.on_cuda:
             half = self.precision == "fp16"
             told = copy.deepcopy(self._novelty)
-            if told is not None and self._triton:
-                told = _novelty_on_cuda(told)
+            if told is not None and self._with_kernels:
+                told = cuda_kernels.telling(told)
             answering = Answering(self._forecaster, told).to(self.device)
             outputs = math.prod(self._outputs) + 1
             graphs = CudaGraphs(answering, used, self._inputs, outputs, self.device, autocast=half)
@@ -147,8 +146,8 @@ class Predictor:
         forecaster = copy.deepcopy(self._artifact.forecaster).to(self.device)
         network, weights = forecaster.network, _WEIGHTS[precision]
         fused: nn.Module | None = None
-        if self._triton and precision != "fp32":
-            fused = _fuse_on_cuda(forecaster, weights)
+        if self._with_kernels and precision != "fp32":
+            fused = cuda_kernels.fuse(forecaster, weights)
         elif not self.on_cuda and precision == "fp32" and SUPPORTED:
             fused = FusedLstm(network.lstm)
         network.to(weights)
@@ -161,28 +160,6 @@ class Predictor:
     def _seconds(self, forecaster: Forecaster, bucket: int) -> float:
         # Of this thread, for what else the machine does must not decide between shapes that are close.
         return _best_seconds(partial(self._run, forecaster, self._staging[:bucket]), time.thread_time)
-
-
-def _fuse_on_cuda(forecaster: Forecaster, weights: torch.dtype) -> nn.Module | None:
-    """Puts a kernel in the scaler's place, and returns one for the LSTM's; nothing where it has too many units."""
-    from model.lstm_cuda import MOST_HIDDEN, CudaLstm  # noqa: PLC0415 - Triton comes with torch for CUDA alone
-    from model.scaler_cuda import CudaScaler  # noqa: PLC0415
-
-    if forecaster.network.lstm.hidden_size > MOST_HIDDEN:
-        return None
-    forecaster.register_module("scaler", CudaScaler(forecaster.scaler, weights))
-    return CudaLstm(forecaster.network.lstm, weights)
-
-
-def _novelty_on_cuda(novelty: Novelty) -> Novelty:
-    from model.novelty_cuda import CudaNovelty  # noqa: PLC0415 - as above
-
-    return CudaNovelty(novelty)
-
-
-def _has_triton(device: torch.device) -> bool:
-    """Whether Triton is there, and compiles for this device."""
-    return find_spec("triton") is not None and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def _best_seconds(run: Callable[[], object], clock_s: Callable[[], float] = time.perf_counter) -> float:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from model.artifact import load
+from model.cuda_kernels import missing
 from model.predictor import Predictor
 from tests.small_model import random_windows, small_artifact
 
@@ -69,6 +74,7 @@ def test_a_weight_that_is_not_a_number_shows() -> None:
 @pytest.mark.parametrize("name", ["sample", "cycle"])
 def test_the_shipped_models_answer_on_a_gpu_as_on_the_cpu_and_find_the_same_strange(name: str) -> None:
     from model.lstm_cuda import CudaLstm
+    from model.novelty_cuda import CudaNovelty
     from model.scaler_cuda import CudaScaler
 
     artifact = load(name)
@@ -79,6 +85,7 @@ def test_the_shipped_models_answer_on_a_gpu_as_on_the_cpu_and_find_the_same_stra
     assert isinstance(predictor._forecaster.network.lstm, CudaLstm)
     assert isinstance(predictor._forecaster.scaler, CudaScaler)
     found = predictor.answer(windows, 3000)
+    assert isinstance(predictor._graphs._answering.novelty, CudaNovelty)  # type: ignore[union-attr]
     torch.testing.assert_close(*map(torch.from_numpy, (found.quantiles, exact.quantiles)), rtol=0.02, atol=0.02)
     assert (found.strange != exact.strange).mean() < 0.002, "only what lies on the limit itself"
     assert exact.strange.any()
@@ -94,3 +101,23 @@ def test_cudnn_stands_in_where_there_are_more_units_than_fit() -> None:
     windows = random_windows(artifact.manifest, 20)
     exact = Predictor(artifact, "cpu", "fp32").predict(windows, 20)
     torch.testing.assert_close(*map(torch.from_numpy, (predictor.predict(windows, 20), exact)), rtol=0.05, atol=0.02)
+
+
+def test_torch_computes_where_no_kernel_can_be_started(tmp_path: Path) -> None:
+    code = """
+import torch
+from model.artifact import load
+from model.cuda_kernels import missing
+from model.predictor import Predictor
+
+assert "C compiler" in missing(torch.device("cuda"))
+predictor = Predictor(load("cycle"), "cuda")
+assert isinstance(predictor._forecaster.network.lstm, torch.nn.LSTM)
+predictor.warm(16)
+"""
+    none = os.environ | {"CC": "/no/compiler", "TRITON_CACHE_DIR": str(tmp_path)}
+    assert subprocess.run([sys.executable, "-c", code], check=False, env=none).returncode == 0
+
+
+def test_kernels_run_on_this_gpu() -> None:
+    assert not missing(torch.device("cuda"))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import torch
 
 from model.artifact import Manifest
+from model.novelty import Novelty
 from model.steps import new_cursor
 from model.windows import WindowBatch
 from stream.batch import Batch
@@ -113,3 +115,5 @@ def warm_kernels(manifest: Manifest) -> None:
     for admitted, _ in cells.admit(frames, only, only + EARLIEST_MS, lambda _: frame):
         out = WindowBatch.empty(2, manifest.window, len(manifest.channels))
         cells.update(admitted, cursor, out, 0, emit=True)
+        if manifest.novelty is not None:
+            Novelty(manifest.steps, 1)(torch.from_numpy(out.windows))

@@ -70,9 +70,12 @@ class Publisher:
 
         kind = windows.flags[:count] | _SHORT * short | _FAILED * failed | _NUMBERED * (whole[:, CYCLE] >= 0)
         place = np.repeat(np.arange(len(segments)), [len(each.owners) for each in segments])
-        found, form = np.unique(place * _KINDS + kind, return_inverse=True)
-        numbers = [self._form(segments[each // _KINDS].partition, model_id, each % _KINDS) for each in found.tolist()]
-        written = rows(self._forms, np.array(numbers)[form], list(names), whole, decimals)
+        place = place * _KINDS + kind
+        form = np.zeros(len(segments) * _KINDS, np.int64)
+        form[place] = 1
+        found = np.flatnonzero(form)
+        form[found] = [self._form(segments[at // _KINDS].partition, model_id, at % _KINDS) for at in found.tolist()]
+        written = rows(self._forms, form[place], list(names), whole, decimals)
         return [Message(self.predictions_topic, key, value) for key, value in written]
 
     def settled(self, told: Sequence[Message], settle: Callable[[list[Prediction]], list[Prediction]]) -> list[Message]:

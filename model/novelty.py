@@ -14,13 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from model import novelty_kernel
 from model.dataset import WindowSet
+from model.novelty_kernel import CLIP
 from model.schema import CycleSteps, SampleSteps
 
 QUANTILE = 0.99  # of an unseen cell's windows pass
 _CLUSTERS = 4  # more of them follow the packs that trained, and call a new pack of the same kind strange
 _WINDOWS = 20_000  # to fit on, alike many of each cell
-_CLIP = 10.0
 _TAIL = 0.001  # of training windows beyond either end of the range: glitches are no part of it
 _LEAST_EXCESS = 0.5  # standard deviations outside the range that always pass
 _FEW = 20  # windows of a cluster from which a quantile is taken
@@ -54,8 +55,23 @@ class Novelty(nn.Module):
     def forward(self, windows: Tensor) -> Tensor:
         """Raw windows float32 [n, L, C] -> score float32 [n]: above 1 is out of distribution.
 
-        What a window does not show counts as ordinary; a sample window that is not full has score 0.
+        What a window does not show counts as ordinary; a sample window that is not full has score 0. `definition` says
+        how it is computed; on a CPU it is compiled (`model.novelty_kernel`).
         """
+        if windows.device.type != "cpu":
+            return self.definition(windows)
+        score = torch.empty(len(windows))
+        novelty_kernel.score(
+            windows.contiguous().numpy(),
+            isinstance(self.steps, SampleSteps),
+            *(self.mean.numpy(), self.std.numpy(), self.whiten.flatten(1).numpy(), self.origin.flatten().numpy()),
+            *(self.limit.numpy(), self.low.numpy(), self.high.numpy(), self.excess_limit.numpy()[()]),
+            score.numpy(),
+        )
+        return score
+
+    def definition(self, windows: Tensor) -> Tensor:
+        """What `forward` says, step by step."""
         z = self.standardised(windows)
         distance, nearest = self.nearest(z)
         score = torch.maximum(distance / self.limit[nearest], self.excess(z) / self.excess_limit)
@@ -65,7 +81,7 @@ class Novelty(nn.Module):
 
     def standardised(self, windows: Tensor) -> Tensor:
         """A window's numbers over their spread in training, 0 where unknown: [n, F]."""
-        return ((self.told(windows) - self.mean) / self.std).nan_to_num(0.0).clamp(-_CLIP, _CLIP)
+        return ((self.told(windows) - self.mean) / self.std).nan_to_num(0.0).clamp(-CLIP, CLIP)
 
     def told(self, windows: Tensor) -> Tensor:
         """The numbers that tell windows: [n, F]."""
@@ -134,7 +150,7 @@ def fit_novelty(
     mean, std = _centre_and_spread(told.double().numpy())
     novelty.mean.copy_(torch.from_numpy(mean))
     novelty.std.copy_(torch.from_numpy(std))
-    z, z_unseen = (((x - novelty.mean) / novelty.std).nan_to_num(0.0).clamp(-_CLIP, _CLIP) for x in (told, unseen))
+    z, z_unseen = (((x - novelty.mean) / novelty.std).nan_to_num(0.0).clamp(-CLIP, CLIP) for x in (told, unseen))
 
     novelty.low.copy_(z.quantile(_TAIL, dim=0))
     novelty.high.copy_(z.quantile(1 - _TAIL, dim=0))

@@ -125,12 +125,10 @@ class Predictor:
         """
         if self.on_cuda:
             return self.answer(windows, n).strange
-        found = np.zeros(n, np.bool_)
-        if self._novelty is not None:
-            with torch.inference_mode():
-                for start in range(0, n, CPU_BUCKETS[-1]):
-                    chunk = torch.from_numpy(windows[start : min(start + CPU_BUCKETS[-1], n)])
-                    found[start : start + len(chunk)] = (self._novelty(chunk) > 1).numpy()
+        if self._novelty is None:
+            return np.zeros(n, np.bool_)
+        with torch.inference_mode():
+            found: NDArray[np.bool_] = (self._novelty(torch.from_numpy(windows[:n])) > 1).numpy()
         return found
 
     @torch.inference_mode()

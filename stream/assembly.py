@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import torch
 
 from model.artifact import Manifest
+from model.novelty import Novelty
 from model.steps import new_cursor
 from model.windows import WindowBatch
 from stream.batch import Batch
@@ -16,6 +18,7 @@ from stream.clock import Clock
 from stream.codec import Codec
 from stream.delivery import Outlet
 from stream.frames import frames_of, merged
+from stream.json_rows import DECIMALS, Forms, rows
 from stream.pipeline import Pipeline
 from stream.publisher import Publisher
 from stream.records import PackFrame
@@ -113,3 +116,6 @@ def warm_kernels(manifest: Manifest) -> None:
     for admitted, _ in cells.admit(frames, only, only + EARLIEST_MS, lambda _: frame):
         out = WindowBatch.empty(2, manifest.window, len(manifest.channels))
         cells.update(admitted, cursor, out, 0, emit=True)
+        rows(Forms(), only[:0], (), np.zeros((0, DECIMALS), np.int64), np.zeros((0, 0)))
+        if manifest.novelty is not None:
+            Novelty(manifest.steps, 1)(torch.from_numpy(out.windows))

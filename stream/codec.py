@@ -45,6 +45,7 @@ class Codec:
             MSGPACK: msgspec.msgpack.Decoder(Telemetry),
         }
         self._encoder = msgspec.json.Encoder()
+        self._predictions = msgspec.json.Decoder(Prediction)
 
     def decode(self, records: Sequence[Received]) -> tuple[Frames, list[Refusal]]:
         """The records that could be read, as columns, and a refusal for each of the others."""
@@ -93,6 +94,10 @@ class Codec:
     def encode(self, prediction: Prediction) -> bytes:
         """A prediction as JSON."""
         return self._encoder.encode(prediction)
+
+    def prediction(self, encoded: bytes | None) -> Prediction:
+        """A prediction again, from what `encode` wrote."""
+        return self._predictions.decode(encoded or b"")
 
     def _refuse_size(self, position: int, value: bytes | None) -> Refusal:
         if value is None:

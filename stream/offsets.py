@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from stream.records import Prediction
 from stream.seams import Message, Partition
 from stream.truths import Truth
 
@@ -14,7 +13,7 @@ class Ticket:
     """A polled batch on its way: done when its records are read and every window that they made due is predicted.
 
     ``messages`` are its results; they go out together with ``next_offset``, the input that they work off. Its
-    predictions are ``told`` in the order in which they became due, and become messages when all are there; each of its
+    predictions are ``told`` in the order in which they became due, and join the results when all are there; each of its
     ``truths`` comes after so many of them.
     """
 
@@ -24,7 +23,7 @@ class Ticket:
         self.next_offset = next_offset
         self.received_ms = received_ms
         self.messages: list[Message] = []
-        self.told: list[Prediction] = []
+        self.told: list[Message] = []
         self.truths: list[tuple[int, Truth]] = []
         self.pending = 1
         self.predictions = 0
@@ -35,7 +34,7 @@ class Ticket:
         self.pending += windows
         self.predictions += windows
 
-    def answered(self, predictions: Sequence[Prediction]) -> None:
+    def answered(self, predictions: Sequence[Message]) -> None:
         """What became of the next of its windows."""
         self.told += predictions
         self.done(results=len(predictions))

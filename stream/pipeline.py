@@ -174,19 +174,25 @@ class Pipeline:
                 await self.outlet.publish(partition, tickets)
 
     def _score(self, partition: Partition, tickets: Sequence[Ticket]) -> None:
-        """Holds what is worked off against measured capacities, which widen intervals; then it becomes messages."""
+        """Holds what is worked off against measured capacities, which widen intervals."""
         score = self.scores.get(partition)
         if score is None:
             score = self.scores[partition] = self._new_score()
         checkpoint = self.checkpoints.get(partition)
         for ticket in tickets:
-            ticket.messages += self.publisher.messages(score.settle(ticket.told, ticket.truths))
+            ticket.messages += self._scored(score, ticket)
             if checkpoint is not None:
                 ticket.messages += self._written(checkpoint.learned(score))
         if score.followed:
             self.telemetry.truths_waiting.set(sum(each.waiting for each in self.scores.values()))
             if score.adapts:
                 self.telemetry.interval_factor.labels(str(partition.number)).set(score.width.factor)
+
+    def _scored(self, score: Score, ticket: Ticket) -> list[Message]:
+        """The ticket's predictions; where no truth ever came, they are as they were told."""
+        if not (score.followed or ticket.truths):
+            return ticket.told
+        return self.publisher.settled(ticket.told, lambda told: score.settle(told, ticket.truths))
 
     async def _room(self) -> Batch:
         """The open batch; waits while all batches are on their way, and with it the source waits."""

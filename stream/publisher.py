@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,14 @@ from model.block import LATE_INPUT, MASKED_INPUT, OUT_OF_DISTRIBUTION
 from model.schema import Target
 from stream.batch import Batch
 from stream.codec import Codec
+from stream.json_rows import DECIMALS, NAME, Forms, mark, millionths, rows
 from stream.records import Horizon, Interval, Origin, Prediction, RemainingLife
 from stream.refusal import Refusal
 from stream.seams import Message, Partition, Received
 
+CELL, T_MS, STEP, OFFSET, CYCLE = range(NAME + 1, DECIMALS)  # whole numbers of a row
+# What else than the flags of a window makes its prediction of one kind or another.
+_SHORT, _FAILED, _NUMBERED, _KINDS = 8, 16, 32, 64
 FLAG_BITS = (
     (LATE_INPUT, "late_input"),
     (MASKED_INPUT, "masked_input"),
@@ -41,52 +45,46 @@ class Publisher:
         self.targets = targets
         self.eol_soh = eol_soh
         self.min_steps = min_steps
+        self._forms = Forms()
+        self._known: dict[tuple[Partition, str, int], int] = {}
 
-    def predictions(self, batch: Batch, quantiles: NDArray[np.float32], model_id: str) -> list[Prediction]:
+    def predictions(self, batch: Batch, quantiles: NDArray[np.float32], model_id: str) -> list[Message]:
         """One a window of the batch, in order. quantiles: float32 [filled, targets, 3], natural units."""
-        filled = slice(batch.filled)
-        windows = batch.windows
-        values = np.round(quantiles.astype(np.float64), 6)
-        in_ah = np.round(values * windows.nominal_ah[filled, None, None], 6)
-        short = windows.length[filled] < self.min_steps
+        count, windows, segments = batch.filled, batch.windows, batch.segments
+        natural = millionths(quantiles.astype(np.float64))
+        in_ah = millionths(natural / 1e6 * windows.nominal_ah[:count, None, None])
+        decimals = np.concatenate((natural, in_ah), axis=2).reshape(count, -1)
+        short = windows.length[:count] < self.min_steps
         failed = ~short & ~np.isfinite(quantiles).all(axis=(1, 2))
-        told = zip(
-            windows.step[filled].tolist(),
-            windows.cycle[filled].tolist(),
-            windows.t_ms[filled].tolist(),
-            self._flags(windows.flags[filled], short, failed),
-            (~short & ~failed).tolist(),
-            values.tolist(),
-            in_ah.tolist(),
-            strict=True,
-        )
-        predictions = []
-        for segment in batch.segments:
-            topic, number = segment.partition
-            offsets = segment.offset[windows.frame[segment.start : segment.stop]].tolist()
-            # The owners end before `told` does, and are asked first: no row is lost between two segments.
-            for (pack_id, cell), offset, row in zip(segment.owners, offsets, told, strict=False):
-                step, cycle, t_ms, flags, answered, natural, capacities_ah = row
-                predictions.append(
-                    Prediction(
-                        1,
-                        pack_id,
-                        cell,
-                        t_ms,
-                        step,
-                        flags,
-                        model_id,
-                        Origin(topic, number, offset),
-                        cycle if cycle >= 0 else None,
-                        *(self._answers(natural, capacities_ah) if answered else ()),
-                    )
-                )
-        return predictions
+        decimals[short | failed] = 0.0
 
-    def messages(self, predictions: Iterable[Prediction]) -> list[Message]:
-        """One message a prediction."""
-        topic, encode = self.predictions_topic, self.codec.encode
-        return [Message(topic, f"{each.pack_id}/{each.cell}".encode(), encode(each)) for each in predictions]
+        owners = [owner for segment in segments for owner in segment.owners]
+        names: dict[str, int] = {}
+        whole = np.empty((count, DECIMALS), np.int64)
+        whole[:, NAME] = [names.setdefault(pack_id, len(names)) for pack_id, _ in owners]
+        whole[:, CELL] = [cell for _, cell in owners]
+        whole[:, T_MS] = windows.t_ms[:count]
+        whole[:, STEP] = windows.step[:count]
+        whole[:, OFFSET] = np.concatenate([each.offset[windows.frame[each.start : each.stop]] for each in segments])
+        whole[:, CYCLE] = windows.cycle[:count]
+
+        kind = windows.flags[:count] | _SHORT * short | _FAILED * failed | _NUMBERED * (whole[:, CYCLE] >= 0)
+        place = np.repeat(np.arange(len(segments)), [len(each.owners) for each in segments])
+        place = place * _KINDS + kind
+        form = np.zeros(len(segments) * _KINDS, np.int64)
+        form[place] = 1
+        found = np.flatnonzero(form)
+        form[found] = [self._form(segments[at // _KINDS].partition, model_id, at % _KINDS) for at in found.tolist()]
+        written = rows(self._forms, form[place], list(names), whole, decimals)
+        return [Message(self.predictions_topic, key, value) for key, value in written]
+
+    def settled(self, told: Sequence[Message], settle: Callable[[list[Prediction]], list[Prediction]]) -> list[Message]:
+        """Predictions as they are after ``settle``, one for each."""
+        read = [self.codec.prediction(message.value) for message in told]
+        return [
+            message if after is before else message._replace(value=self.codec.encode(after))
+            for message, before, after in zip(told, read, settle(read), strict=True)
+        ]
 
     def dead_letters(self, partition: Partition, records: Iterable[tuple[Received, Refusal]]) -> list[Message]:
         """One message a refused record: its bytes untouched, and why, in the headers."""
@@ -109,29 +107,32 @@ class Publisher:
             for record, refusal in records
         ]
 
-    def _answers(
-        self, natural: list[list[float]], capacities_ah: list[list[float]]
-    ) -> tuple[Interval | None, Interval | None, list[Horizon] | None, RemainingLife | None]:
-        """SOH, capacity, horizons and remaining life, of what the targets are in their own units and in Ah."""
+    def _form(self, partition: Partition, model_id: str, kind: int) -> int:
+        """The form of predictions that are alike in this."""
+        known = self._known.get((partition, model_id, kind))
+        if known is None:
+            answered = not kind & (_SHORT | _FAILED)
+            flags = ["insufficient_data"] * bool(kind & _SHORT)
+            flags += [name for bit, name in FLAG_BITS if kind & bit]
+            flags += ["degraded"] * bool(kind & _FAILED)
+            cell, t_ms, step, cycle = mark(CELL), mark(T_MS), mark(STEP), mark(CYCLE) if kind & _NUMBERED else None
+            origin = Origin(partition.topic, partition.number, mark(OFFSET))
+            answers = self._answers() if answered else ()
+            like = Prediction(1, mark(NAME), cell, t_ms, step, flags, model_id, origin, cycle, *answers)
+            known = self._known[partition, model_id, kind] = self._forms.add(self.codec.encode(like))
+        return known
+
+    def _answers(self) -> tuple[Interval | None, Interval | None, list[Horizon] | None, RemainingLife | None]:
+        """SOH, capacity, horizons and remaining life, as marks of their quantiles: three natural, then three in Ah."""
         soh = capacity = rul = None
         horizons: list[Horizon] = []
-        for target, (p05, p50, p95), in_ah in zip(self.targets, natural, capacities_ah, strict=True):
+        for number, target in enumerate(self.targets):
+            at = DECIMALS + 6 * number
+            in_ah = Interval(mark(at + 3), mark(at + 4), mark(at + 5))
             if target.kind == "rul":
-                rul = RemainingLife(p05, p50, p95, self.eol_soh)
+                rul = RemainingLife(mark(at), mark(at + 1), mark(at + 2), self.eol_soh)
             elif target.kind == "soh":
-                soh, capacity = Interval(p05, p50, p95), Interval(*in_ah)
+                soh, capacity = Interval(mark(at), mark(at + 1), mark(at + 2)), in_ah
             else:
-                horizons.append(Horizon(target.horizon_cycles, Interval(*in_ah)))
+                horizons.append(Horizon(target.horizon_cycles, in_ah))
         return soh, capacity, horizons or None, rul
-
-    @staticmethod
-    def _flags(bits: NDArray[np.uint8], short: NDArray[np.bool_], failed: NDArray[np.bool_]) -> list[list[str]]:
-        """The names of the flags of each window; windows that share them all share the list."""
-        kinds, kind = np.unique(np.stack([bits, short, failed], axis=1), axis=0, return_inverse=True)
-        names = [
-            ["insufficient_data"] * is_short
-            + [name for bit, name in FLAG_BITS if some & bit]
-            + ["degraded"] * has_failed
-            for some, is_short, has_failed in kinds.tolist()
-        ]
-        return [names[at] for at in kind.tolist()]

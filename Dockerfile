@@ -32,6 +32,7 @@ RUN /tmp/builder/bin/python -m hatchling build -t wheel -d /tmp/dist \
 # The step kernels and the LSTM, compiled for this processor; on another kind they are compiled anew when a container starts.
 RUN cd / && NUMBA_CACHE_DIR=/opt/cyclecast/kernels MPLCONFIGDIR=/tmp/matplotlib /opt/cyclecast/bin/python -c \
       'from model.artifact import load; from model.predictor import Predictor; from stream.assembly import warm_kernels; \
+       from stream.kafka.handover import murmur2; murmur2([b""]); \
        [warm_kernels(load(k).manifest) for k in ("cycle", "sample")]; Predictor(load("cycle"), "cpu").warm(1)' \
  && chown -R 10001:10001 /opt/cyclecast/kernels
 

@@ -19,6 +19,7 @@ from stream.errors import ConfigurationError
 from stream.health import Health
 from stream.http import HttpServer, service_app
 from stream.kafka.changelog import KafkaChangelog
+from stream.kafka.handover import murmur2
 from stream.kafka.sink import KafkaSink
 from stream.kafka.source import KafkaSource
 from stream.kafka.topics import ensure, ensure_state, largest_message, wanted, wanted_by_shadow
@@ -94,6 +95,7 @@ class Service:
         artifact = await asyncio.to_thread(load, settings.model.path)
         predictor = await asyncio.to_thread(self._warmed, artifact)
         await asyncio.to_thread(warm_kernels, artifact.manifest)
+        await asyncio.to_thread(murmur2, [b""])
         self.telemetry.model_is(artifact.model_id)
         self.health.meet("model", f"{artifact.model_id} warm on {predictor.device} in {predictor.precision}")
 

@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError, UnknownError, 
 
 from stream.errors import Fatal
 from stream.kafka.client import connection, quiet_sender, started, stopped
+from stream.kafka.handover import HandedOver, hand_over
 from stream.kafka.topics import DEAD_LETTER_BYTES
 from stream.seams import Message
 from stream.settings import Settings
@@ -38,7 +39,7 @@ class KafkaSink:
                 **connection(settings.kafka),
                 acks="all",
                 enable_idempotence=idempotent,
-                linger_ms=2,
+                linger_ms=0,  # what is handed over at once is batched already
                 max_batch_size=256 * 1024,
                 max_request_size=DEAD_LETTER_BYTES,
             )
@@ -53,22 +54,17 @@ class KafkaSink:
 
     async def send(self, messages: Sequence[Message]) -> Awaitable[None]:
         """Hands messages over in order; the returned awaitable completes when all are acknowledged."""
-        send = self._producer.send
-        acknowledgements = [
-            await send(message.topic, message.value, key=message.key, headers=list(message.headers))
-            for message in messages
-        ]
-        return self._acknowledged(messages, acknowledgements)
+        return self._acknowledged(await hand_over(self._producer, messages))
 
     async def stop(self) -> None:
         """Waits for what is on its way, and disconnects."""
         await stopped(self._producer)
 
-    async def _acknowledged(self, messages: Sequence[Message], acknowledgements: Sequence[asyncio.Future[Any]]) -> None:
-        for message, result in zip(
-            messages, await asyncio.gather(*acknowledgements, return_exceptions=True), strict=True
-        ):
-            if isinstance(result, MessageSizeTooLargeError) and message.value is not None:
+    async def _acknowledged(self, handed: Sequence[HandedOver]) -> None:
+        results = await asyncio.gather(*(each.acknowledged for each in handed), return_exceptions=True)
+        for (messages, _), result in zip(handed, results, strict=True):
+            message = messages[0]
+            if isinstance(result, MessageSizeTooLargeError) and len(messages) == 1 and message.value is not None:
                 await (await self.send([without_value(message)]))
             elif isinstance(result, KafkaError):
                 raise Fatal(f"the broker did not take a record of {message.topic}: {result!r}") from result

@@ -23,6 +23,7 @@ from stream.clock import Clock
 from stream.delivery import count_published
 from stream.errors import Fatal
 from stream.kafka.client import connection, quiet_sender, started, stopped
+from stream.kafka.handover import hand_over
 from stream.kafka.sink import without_value
 from stream.kafka.topics import DEAD_LETTER_BYTES, state_topic
 from stream.offsets import Ticket
@@ -278,16 +279,7 @@ class _Lane:
         producer = self._producer
         await producer.begin_transaction()
         faults.reach("begun")
-        sent = [
-            await producer.send(
-                message.topic,
-                message.value,
-                key=message.key,
-                partition=message.partition,
-                headers=list(message.headers),
-            )
-            for message in messages
-        ]
+        sent = [each.acknowledged for each in await hand_over(producer, messages)]
         for result in await asyncio.gather(*sent, return_exceptions=True):
             if isinstance(result, BaseException):
                 raise result

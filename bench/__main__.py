@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from bench import batching, codec, delivery, device, memory, model, scaling, service, startup, state, steps
+from bench import batching, codec, delivery, device, memory, model, scaling, sending, service, startup, state, steps
 from bench.table import Line, regressions, save, show
 from stream.logs import configure_logs
 
@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[Line]]] = {
     "steps": steps.rows,
     "codec": codec.rows,
     "service": service.rows,
+    "sending": sending.rows,
     "delivery": delivery.rows,
     "model": model.rows,
     "batching": batching.rows,

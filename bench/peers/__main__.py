@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import logging
@@ -56,13 +57,18 @@ PEERS = (
 
 
 def main() -> None:
-    """Runs all peers on all loads."""
+    """Runs all peers on all loads; with names, only those, and nothing is written."""
+    parser = argparse.ArgumentParser(prog="python -m bench.peers", description=main.__doc__)
+    names = [peer.module or peer.name for peer in PEERS]
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}; all if none is named")
+    only = parser.parse_args().names
+    if unknown := set(only) - set(names):
+        parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     if reason := missing_tools():
         sys.exit(f"the peers need a Kafka: {reason}")
     configure_logs("error", console=True)
     logging.disable(logging.ERROR)
-    only = set(sys.argv[1:])
-    peers = [peer for peer in PEERS if not only or peer.name.split(",")[0].split()[-1].lower() in only]
+    peers = [peer for peer in PEERS if not only or (peer.module or peer.name) in only]
     lines: list[Line] = []
     for name, load in LOADS.items():
         lines += asyncio.run(_side_by_side(name, load, peers))

@@ -23,6 +23,7 @@ from stream.errors import Fatal
 from stream.health import Health
 from stream.kafka.client import connection, patiently, started, stopped
 from stream.kafka.membership import cannot_go_on, keep_name
+from stream.kafka.unwrapped import unwrap
 from stream.kafka.watchdog import Progress
 from stream.seams import Holder, Partition, Polled, Received
 from stream.settings import Settings
@@ -99,6 +100,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
 
         health.require("partitions", "joining the group")
         consumer = await started(make, settings.kafka.bootstrap)
+        unwrap(consumer)
         if settings.kafka.instance_id is not None:
             keep_name(consumer)
         return cls(consumer, settings, telemetry, health, clock)

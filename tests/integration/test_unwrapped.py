@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -57,8 +58,8 @@ async def test_unwrapped_records_say_what_wrapped_ones_say(
 
 
 def test_a_client_with_another_inside_goes_on_as_it_is() -> None:
-    class Other:
-        _fetcher = None
-
-    unwrap(Other())
+    records: dict[Any, Any] = {}
+    other = SimpleNamespace(_fetcher=SimpleNamespace(_records=records))
+    unwrap(other)
+    assert other._fetcher._records is records
     unwrap(object())

@@ -27,7 +27,7 @@ from bench.member import member
 from bench.service import broker
 from bench.table import Cost, Line, Skipped
 from stream.clock import SystemClock
-from stream.kafka.topics import DEFAULT_BYTES, ensure, wanted
+from stream.kafka.topics import DEFAULT_BYTES, ensure, ensure_state, wanted
 from stream.kafka.transactions import ExactlyOnce
 from stream.offsets import Ticket
 from stream.seams import Message, Partition
@@ -158,6 +158,7 @@ class Bench:
     async def transaction_s(self) -> float:
         """Processor time of a transaction with the results of one frame, sent by nothing but the outlet."""
         given = await self._prepared(MANY)
+        await ensure_state(given)
         partition = Partition(given.topics.telemetry, 0)
         outlet = ExactlyOnce(given, Telemetry(), SystemClock(), letter_bytes=DEFAULT_BYTES)
         working = asyncio.create_task(outlet.run())
@@ -168,7 +169,9 @@ class Bench:
             ticket = Ticket(offset + 1)
             ticket.done(messages)
             await outlet.publish(partition, [ticket])
-            await outlet.flush()
+            await asyncio.wait([working, asyncio.create_task(outlet.flush())], return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                working.result()  # raises what ended it
         spent_s = time.process_time() - began_s
         working.cancel()
         await asyncio.wait([working])

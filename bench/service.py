@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from bench.eager import eager
 from bench.load import Load, fill
 from bench.table import Line, Row, Skipped
-from stream.kafka.source import FETCH_BYTES, POLL_RECORDS
+from stream.kafka.source import ANSWER_BYTES, FETCH_BYTES, POLL_RECORDS
 from stream.kafka.topics import ensure, wanted
 from stream.service import Service
 from stream.settings import Settings
@@ -111,7 +111,7 @@ async def bare_rate(settings: Settings, load: Load) -> Rate:
         bootstrap_servers=settings.kafka.bootstrap,
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=FETCH_BYTES,
-        fetch_max_bytes=16 * FETCH_BYTES,
+        fetch_max_bytes=ANSWER_BYTES,
     )
     await consumer.start()
     consumer.assign([TopicPartition(settings.topics.telemetry, number) for number in range(load.partitions)])

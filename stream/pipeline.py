@@ -72,6 +72,7 @@ class Pipeline:
         self.cells: dict[Partition, Cells] = {}
         self.checkpoints: dict[Partition, Checkpoint] = {}
         self.scores: dict[Partition, Score] = {}
+        telemetry.cells.set_function(lambda: sum(map(len, self.cells.values())))
         self.lanes = Lanes(self._feed)
         self.shadow: Shadow | None = None
         self._moved = asyncio.Event()
@@ -308,7 +309,6 @@ class Pipeline:
         self.telemetry.late_records.inc(int(samples[LATE]))
         self.telemetry.duplicate_records.inc(int(samples[DUPLICATE]))
         self.telemetry.masked_samples.inc(int(samples[MASKED]))
-        self.telemetry.cells.set(sum(map(len, self.cells.values())))
 
     def _new_cells(self) -> Cells:
         return Cells(self.steps, self.limits, self.state.idle_ttl_s)

@@ -37,7 +37,8 @@ POLL_RECORDS = 2000
 RELEASE_S = 20.0
 LAG_S = 1.0
 RESTORE_PATIENCE_S = 60.0
-FETCH_BYTES = 4 * 1024 * 1024
+FETCH_BYTES = 4 * 1024 * 1024  # of a partition
+ANSWER_BYTES = 2 * FETCH_BYTES  # of all: larger ones only wait in memory, and are cold when they are read
 
 
 class Restore(NamedTuple):
@@ -95,7 +96,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc]
                 session_timeout_ms=settings.kafka.session_timeout_ms,
                 heartbeat_interval_ms=settings.kafka.session_timeout_ms // 4,
                 max_partition_fetch_bytes=FETCH_BYTES,
-                fetch_max_bytes=16 * FETCH_BYTES,
+                fetch_max_bytes=ANSWER_BYTES,
             )
 
         health.require("partitions", "joining the group")

@@ -18,8 +18,10 @@ from bench.accuracy.catalogue import PROTOCOLS
 from bench.accuracy.cell import Cell
 from bench.accuracy.data import folder_of_recordings
 from bench.accuracy.ensemble import Learner, cross_fit
+from bench.accuracy.faded import Faded
 from bench.accuracy.gaussian import Gaussian
 from bench.accuracy.lstm import Lstm
+from bench.accuracy.paced import Paced
 from bench.accuracy.protocol import Protocol, Said
 from bench.accuracy.ridge import Ridge
 from bench.accuracy.scores import score
@@ -51,28 +53,43 @@ class Found:
 
 def variants(protocol: Protocol) -> dict[str, tuple[Learner, ...]]:
     """The mixture as it is used; one of its networks, changed in one respect each; and what is no network, alone."""
-    lstm = _network(protocol.learners)
+    used, lstm = _network(protocol.learners)
     treeless = tuple(each for each in protocol.learners if not isinstance(each, Trees))
     noise = {"without noise on windows": 0.0} if lstm.jitter else {"with noise on windows": NOISE}
+    networks = {
+        "without the linear path": replace(lstm, skip=False),
+        "two layers": replace(lstm, layers=2),
+        "half the width": replace(lstm, hidden=lstm.hidden // 2),
+        "newest step alone": replace(lstm, window=1),
+        **{name: replace(lstm, jitter=jitter) for name, jitter in noise.items()},
+    }
     return {
         "mixture, as used": protocol.learners,
         **({"mixture without trees": treeless} if 1 < len(treeless) < len(protocol.learners) else {}),
-        "one network": (lstm,),
-        "four networks": (Averaged(lstm, 4),),
-        "without the linear path": (replace(lstm, skip=False),),
-        "two layers": (replace(lstm, layers=2),),
-        "half the width": (replace(lstm, hidden=lstm.hidden // 2),),
-        "newest step alone": (replace(lstm, window=1),),
-        **{name: (replace(lstm, jitter=jitter),) for name, jitter in noise.items()},
+        "one network": (used,),
+        "four networks": (Averaged(used, 4),),
+        **({"without copies and logarithm": (lstm,)} if used != lstm else {}),
+        **{name: (_around(used, network),) for name, network in networks.items()},
         "gp alone": (Gaussian(most_rows=500),),
         "ridge alone": (Ridge(),),
         "trees alone": (Trees(),),
     }
 
 
-def _network(learners: Sequence[Learner]) -> Lstm:
-    each = (learner.learner if isinstance(learner, Averaged) else learner for learner in learners)
-    return next(learner for learner in each if isinstance(learner, Lstm))
+def _network(learners: Sequence[Learner]) -> tuple[Learner, Lstm]:
+    """A single network as it is used, and the same without what is around it."""
+    for learner in learners:
+        used = learner.learner if isinstance(learner, Averaged) else learner
+        bare = used
+        while isinstance(bare, Paced | Faded):
+            bare = bare.learner
+        if isinstance(bare, Lstm):
+            return used, bare
+    raise ValueError("no network among the learners")
+
+
+def _around(used: Learner, network: Lstm) -> Learner:
+    return replace(used, learner=_around(used.learner, network)) if isinstance(used, Paced | Faded) else network
 
 
 def ablated(protocol: Protocol, cells: Sequence[Cell], seeds: int) -> list[Found]:

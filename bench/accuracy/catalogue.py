@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from bench.accuracy import capacity_ahead, early_life, health_now, life_left, nasa, one_charge, sample_window
+from bench.accuracy import (
+    capacity_ahead,
+    curves_ahead,
+    early_life,
+    health_now,
+    life_left,
+    nasa,
+    one_charge,
+    sample_window,
+)
 from bench.accuracy.protocol import Protocol
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -13,6 +22,8 @@ PROTOCOLS: dict[str, Protocol] = {
     "hust-a": life_left.HUST_A,
     "mit-300": capacity_ahead.MIT_300,
     "mit-100": capacity_ahead.MIT_100,
+    "mit-300-curves": curves_ahead.CURVES_300,
+    "mit-100-curves": curves_ahead.CURVES_100,
     "hust-300": capacity_ahead.HUST_300,
     "severson": early_life.SEVERSON,
     "a123": one_charge.A123,

@@ -22,7 +22,7 @@ class Cell:
     int64 [n], for people. truth: float64 [n, H], NaN unknown. anchor: float64 [n, H], what is known beforehand and need
     not be learned (zeros, or the capacity measured last). copied, drawn: float64 [n, H], the copy-last and the linear
     baseline. place: [n], a part of the rows to be reported by itself (where in a cycle a window lies), or empty.
-    examined: [n], the rows asked about; None for all.
+    examined: [n], the rows asked about; None for all. copies: the cell as it would be at other paces, to learn from.
     """
 
     cell_id: str
@@ -36,6 +36,7 @@ class Cell:
     drawn: Floats
     place: tuple[str, ...] = ()
     examined: NDArray[np.bool_] | None = None
+    copies: tuple[Cell, ...] = ()
 
     def exam(self) -> Cell:
         """The rows that a protocol asks about, without those that are only there to learn from."""

@@ -32,6 +32,11 @@ class Life:
     cycle: Ints
     soh: Floats
 
+    def at_pace(self, pace: float) -> Life:
+        """The life of a cell that takes ``pace`` times as many cycles for the same, each of which some cycle was."""
+        at = np.round(np.linspace(0, len(self.soh) - 1, max(1, round(len(self.soh) * pace)))).astype(np.int64)
+        return Life(self.cell_id, self.group, self.statistics[at], np.arange(1, len(at) + 1), self.soh[at])
+
 
 def lives(folder: Path, name: str) -> list[Life]:
     """All cells of ``percycle/<name>.parquet``, in the file's order. The group is what stands before ``_battery``."""

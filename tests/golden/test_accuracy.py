@@ -14,9 +14,11 @@ from bench.accuracy.early_life import SEVERSON
 from bench.accuracy.fade import Fade
 from bench.accuracy.health_now import XJTU
 from bench.accuracy.nasa import LEFT
+from bench.accuracy.percycle import lives
 from bench.accuracy.protocol import Goal, Said
 from bench.accuracy.results import rows
 from bench.accuracy.ridge import Ridge
+from bench.accuracy.same_cells import severson_names
 from bench.accuracy.scores import score, score_baseline
 
 
@@ -128,6 +130,22 @@ def test_recorded_sets_are_split_as_their_benchmarks_say(recorded_data: Path) ->
     (fold,) = SEVERSON.split(lives, 0)
     assert (len(fold.train), len(fold.test)) == (41, 43)
     assert {lives[index].group for index in fold.test} == {"test1"}
+
+
+def test_cells_of_two_names_have_one_capacity_and_one_life(recorded_data: Path) -> None:
+    names = severson_names()
+    found = {life.cell_id: life for life in lives(recorded_data, "mit") if life.cell_id in names}
+    assert set(found) == set(names)
+    other = {cell.cell_id: cell for cell in SEVERSON.cells(recorded_data)}
+    first = [(life.soh[1:6].mean(), other[names[name]].steps[0, 7]) for name, life in found.items()]
+    assert np.corrcoef(np.transpose(first))[0, 1] > 0.98
+    ended = [name for name, life in found.items() if life.soh[-1] * 1.1 < 0.94 and len(life.soh) > 100]
+    ranks = [
+        np.argsort(np.argsort(values))
+        for values in ([len(found[name].soh) for name in ended], [other[names[name]].truth[0, 0] for name in ended])
+    ]
+    assert len(ended) == 79
+    assert np.corrcoef(ranks)[0, 1] > 0.97
 
 
 def test_the_cells_asked_about_are_those_that_lived_long_enough(recorded_data: Path) -> None:

@@ -16,16 +16,21 @@ from bench.accuracy.baseline import Line, Mean
 from bench.accuracy.capacity_ahead import Ahead, capacity_steps
 from bench.accuracy.catalogue import PROTOCOLS
 from bench.accuracy.cell import Cell, Floats
+from bench.accuracy.curves_ahead import beside
 from bench.accuracy.document import placed
 from bench.accuracy.early_life import life_steps
 from bench.accuracy.ensemble import Learner, cross_fit
+from bench.accuracy.faded import LEAST, Faded
 from bench.accuracy.folds import Fold, by_cell, held_out, leave_one_out
 from bench.accuracy.gaussian import Gaussian
 from bench.accuracy.interval import interval
 from bench.accuracy.lstm import Lstm
+from bench.accuracy.near import Near
+from bench.accuracy.paced import Paced
 from bench.accuracy.percycle import Life
 from bench.accuracy.protocol import Goal, Protocol, Said, run
 from bench.accuracy.ridge import Ridge
+from bench.accuracy.same_cells import severson_names
 from bench.accuracy.scores import score, score_baseline
 from bench.accuracy.trees import Trees
 from bench.accuracy.trend import reference, smoothed, trend_steps
@@ -183,6 +188,70 @@ def test_a_forecast_does_not_know_what_comes_after_the_known_cycles() -> None:
     model = Ridge().fit([fading_ahead(ahead, index) for index in range(6)], 0)
     np.testing.assert_array_equal(model.predict(one), model.predict(two))
     np.testing.assert_array_equal(one.drawn, two.drawn)
+
+
+def test_curves_are_seen_from_their_own_cycle_on_and_not_before() -> None:
+    cell, shown = fading(0, rows=120), np.arange(2.0, 101.0)[:, None]  # each row says its cycle
+    seen = beside(cell, shown).steps[:, -1]
+    np.testing.assert_array_equal(seen[1:99], np.arange(2, 100))
+    assert np.isnan(seen[0])
+    assert (seen[99:] == 100).all()
+
+
+def test_a_life_at_another_pace_shows_the_same_in_as_many_times_the_cycles() -> None:
+    life = Life("a", "g", np.arange(300.0)[:, None] * np.ones(16), np.arange(1, 301), np.linspace(1.1, 0.8, 300))
+    slow = life.at_pace(1.5)
+    assert slow.cycle.tolist() == list(range(1, 451))
+    np.testing.assert_allclose(slow.soh, np.linspace(1.1, 0.8, 450), atol=1e-3)
+    np.testing.assert_allclose(slow.statistics[:, 3], np.linspace(0, 299, 450), atol=0.51)
+    np.testing.assert_array_equal(life.at_pace(1.0).soh, life.soh)
+
+
+def test_copies_teach_and_are_never_asked_about() -> None:
+    cells = [fading(index) for index in range(12)]
+    copied = [replace(cell, copies=(fading(100 + index),)) for index, cell in enumerate(cells)]
+    taught = Paced(Ridge()).fit(copied, 0).predict(cells[0])
+    expected = Ridge().fit([*cells, *(fading(100 + index) for index in range(12))], 0).predict(cells[0])
+    np.testing.assert_array_equal(taught, expected)
+    np.testing.assert_array_equal(Ridge().fit(copied, 0).predict(cells[0]), Ridge().fit(cells, 0).predict(cells[0]))
+    mixed = protocol((Paced(Ridge()),))
+    assert len(run(mixed, copied, 0)) == len(cells)
+    others = [replace(cell, copies=(fading(200),)) if index == 3 else cell for index, cell in enumerate(copied)]
+    (fold,) = (fold for fold in mixed.split(cells, 0) if 3 in fold.test)
+    alone = replace(mixed, split=lambda _cells, _seed: [fold])
+    one, two = answers(run(alone, copied, 0)), answers(run(alone, others, 0))
+    for name in one:
+        np.testing.assert_array_equal(one[name], two[name])
+
+
+def test_rows_near_the_asked_one_are_all_that_is_learned_from() -> None:
+    cells = [fading(index) for index in range(12)]
+    spoiled = [cell.relabelled(np.where(cell.cycle[:, None] <= 20, cell.truth, 9.0)) for cell in cells]
+    one, two = (Near(Ridge(), 10, 20).fit(each, 0).predict(cells[0]) for each in (cells, spoiled))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_a_fade_is_learned_by_its_logarithm() -> None:
+    def cell(index: int) -> Cell:
+        steps = np.random.default_rng(index).normal(size=(20, 2))
+        anchor = np.full((20, 1), 1.0)
+        truth = anchor + LEAST - np.exp(0.3 * steps[:, :1] - 3.0)
+        return replace(fading(index, 20), steps=steps, anchor=anchor, truth=truth)
+
+    model = Faded(Ridge()).fit([cell(index) for index in range(40)], 0)
+    other = cell(99)
+    np.testing.assert_allclose(model.predict(other), other.truth, rtol=1e-3)
+    far = replace(other, steps=other.steps - 100)
+    assert (model.predict(far) <= far.anchor + LEAST).all()
+
+
+def test_cells_named_twice_are_named_as_the_authors_count_them() -> None:
+    names = severson_names()
+    assert (len(names), len(set(names.values()))) == (84, 84)
+    assert names["2017-05-12_battery-1"] == "sev_test1_01"
+    assert names["2017-05-12_battery-2"] == "sev_train_01"
+    assert names["2017-06-30_battery-46"] == "sev_train_41"
+    assert names["2017-06-30_battery-48"] == "sev_test1_43"
 
 
 def fading_ahead(ahead: Ahead, index: int) -> Cell:

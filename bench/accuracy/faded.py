@@ -1,0 +1,46 @@
+"""Any learner on the logarithm of the fade to come, which spans two decades."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bench.accuracy.cell import Cell, Floats
+from bench.accuracy.ensemble import Learner, Model
+
+LEAST = 4e-3  # of the rated capacity, added to every fade: none is told apart from nothing by much less
+
+
+@dataclass(frozen=True, slots=True)
+class FadedModel:
+    """Answers in natural units, at most ``LEAST`` above the anchor."""
+
+    model: Model
+
+    def predict(self, cell: Cell) -> Floats:
+        """Float64 [n, H]."""
+        said = self.model.predict(replace(cell, anchor=np.zeros_like(cell.anchor)))
+        return cell.anchor + LEAST - np.exp(np.minimum(said, 0.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Faded:
+    """Learns log(anchor - truth + ``LEAST``); a capacity that rises counts as one that stays."""
+
+    learner: Learner
+
+    @property
+    def name(self) -> str:
+        """As its learner."""
+        return self.learner.name
+
+    def fit(self, cells: Sequence[Cell], seed: int) -> FadedModel:
+        """Fits the learner on logarithms."""
+        return FadedModel(self.learner.fit([_logged(cell) for cell in cells], seed))
+
+
+def _logged(cell: Cell) -> Cell:
+    fade = np.log(np.maximum(cell.anchor - cell.truth, 0.0) + LEAST)
+    return replace(cell, truth=fade, anchor=np.zeros_like(fade))

@@ -44,7 +44,7 @@ class Ahead:
     def cells(self, folder: Path, name: str) -> list[Cell]:
         """Each cell at many of its cycles, to learn the fade over as many cycles ahead; asked is but one of them."""
         return [
-            replace(self.cell(life), copies=tuple(self.cell(life.at_pace(pace)) for pace in self.paces))
+            replace(self.cell(life), copies=tuple(self.cell(life.stretched(pace)) for pace in self.paces))
             for life in lives(folder, name)
             if len(life.soh) > self.known
         ]
@@ -98,12 +98,11 @@ def _slopes(values: Floats, span: int) -> Floats:
     found = np.zeros(len(values))
     for step in range(1, len(values)):
         first = max(0, step + 1 - span)
-        middle = (first + step) / 2
-        moment, square = 0.0, 0.0
-        for at in range(first, step + 1):
-            moment += (at - middle) * values[at]
-            square += (at - middle) ** 2
-        found[step] = moment / square
+        middle, rise, run = (first + step) / 2, 0.0, 0.0
+        for cycle in range(first, step + 1):
+            rise += (cycle - middle) * values[cycle]
+            run += (cycle - middle) ** 2
+        found[step] = rise / run
     return found
 
 

@@ -22,7 +22,8 @@ class Cell:
     int64 [n], for people. truth: float64 [n, H], NaN unknown. anchor: float64 [n, H], what is known beforehand and need
     not be learned (zeros, or the capacity measured last). copied, drawn: float64 [n, H], the copy-last and the linear
     baseline. place: [n], a part of the rows to be reported by itself (where in a cycle a window lies), or empty.
-    examined: [n], the rows asked about; None for all. copies: the cell as it would be at other paces, to learn from.
+    examined: [n], the rows asked about; None for all. copies: the same cell had it lived otherwise, which teach
+    with it and count as much as it does; nobody is asked about them.
     """
 
     cell_id: str
@@ -42,15 +43,18 @@ class Cell:
         """The rows that a protocol asks about, without those that are only there to learn from."""
         if self.examined is None:
             return self
-        own = self.examined
+        return self.taken(np.flatnonzero(self.examined))
+
+    def taken(self, rows: Ints) -> Cell:
+        """These rows alone, all of them asked about."""
         return replace(
-            self, at=self.at[own], cycle=self.cycle[own], truth=self.truth[own], anchor=self.anchor[own],
-            copied=self.copied[own], drawn=self.drawn[own], examined=None,
+            self, at=self.at[rows], cycle=self.cycle[rows], truth=self.truth[rows], anchor=self.anchor[rows],
+            copied=self.copied[rows], drawn=self.drawn[rows], examined=None,
         )  # fmt: skip
 
     def relabelled(self, truth: Floats) -> Cell:
-        """The same cell with another truth."""
-        return replace(self, truth=truth)
+        """The same cell with another truth, and without copies, which would tell the old one."""
+        return replace(self, truth=truth, copies=())
 
     @property
     def rows(self) -> int:

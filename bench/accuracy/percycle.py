@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +32,11 @@ class Life:
     cycle: Ints
     soh: Floats
 
-    def at_pace(self, pace: float) -> Life:
-        """The life of a cell that takes ``pace`` times as many cycles for the same, each of which some cycle was."""
-        at = np.round(np.linspace(0, len(self.soh) - 1, max(1, round(len(self.soh) * pace)))).astype(np.int64)
-        return Life(self.cell_id, self.group, self.statistics[at], np.arange(1, len(at) + 1), self.soh[at])
+    def stretched(self, pace: float) -> Life:
+        """The same fade over ``pace`` times as many cycles: each of them shows what the nearest one did."""
+        count = round(pace * len(self.soh))
+        near = np.linspace(0, len(self.soh) - 1, count).round().astype(np.int64)
+        return replace(self, statistics=self.statistics[near], cycle=np.arange(1, count + 1), soh=self.soh[near])
 
 
 def lives(folder: Path, name: str) -> list[Life]:

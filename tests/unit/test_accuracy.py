@@ -200,11 +200,11 @@ def test_curves_are_seen_from_their_own_cycle_on_and_not_before() -> None:
 
 def test_a_life_at_another_pace_shows_the_same_in_as_many_times_the_cycles() -> None:
     life = Life("a", "g", np.arange(300.0)[:, None] * np.ones(16), np.arange(1, 301), np.linspace(1.1, 0.8, 300))
-    slow = life.at_pace(1.5)
+    slow = life.stretched(1.5)
     assert slow.cycle.tolist() == list(range(1, 451))
     np.testing.assert_allclose(slow.soh, np.linspace(1.1, 0.8, 450), atol=1e-3)
     np.testing.assert_allclose(slow.statistics[:, 3], np.linspace(0, 299, 450), atol=0.51)
-    np.testing.assert_array_equal(life.at_pace(1.0).soh, life.soh)
+    np.testing.assert_array_equal(life.stretched(1.0).soh, life.soh)
 
 
 def test_copies_teach_and_are_never_asked_about() -> None:

@@ -18,11 +18,17 @@ from bench.accuracy.trees import Trees
 from bench.accuracy.trend import trend_steps
 
 EOL_SOH = 0.8
+PACES = (0.8, 0.9, 1.1, 1.25)  # cells of one kind fade alike but for their pace: each life teaches at these, too
+PASTS = (0.5, 0.75, 0.9)  # of a life so far
+BARELY = 2e-4  # a loss of SOH that is none
 
 
 def left_cells(folder: Path, name: str, track: str) -> list[Cell]:
-    """Each cell at each of its cycles. Heads: SOH (track B alone), cycles left."""
-    return [left_cell(life, track) for life in lives(folder, name)]
+    """Each cell at each of its cycles, with copies that age at other paces. Heads: SOH (track B alone), cycles left."""
+    return [
+        replace(left_cell(life, track), copies=tuple(left_cell(life.stretched(pace), track) for pace in PACES))
+        for life in lives(folder, name)
+    ]
 
 
 def left_cell(life: Life, track: str) -> Cell:
@@ -36,7 +42,7 @@ def left_cell(life: Life, track: str) -> Cell:
     else:
         fade = capacity_steps(life.soh, life.statistics)[:, :CAPACITIES]
         crossings = _crossings(fade)
-        steps = np.concatenate((steps, fade, np.log1p(crossings)), 1)
+        steps = np.concatenate((steps, fade, np.log1p(crossings), _shape(fade[:, 0])), 1)
         truth, copied = left[:, None], unknown[:, None]
         drawn = crossings[:, :1]
     return Cell(
@@ -55,6 +61,23 @@ def _crossings(fade: Floats) -> Floats:
     cycles = np.where(falling, (EOL_SOH - fade[:, :1]) / np.where(falling, slopes, -1.0), np.inf)
     found: Floats = np.clip(cycles, 0.0, 10.0 * count[:, None])
     return found
+
+
+def _shape(soh: Floats) -> Floats:
+    """What a fade looks like whatever its pace, [T, 9], of smoothed capacities [T]: the logarithms of what is lost, of
+    what there is to lose and of their ratio; what share of the loss fell into the last half, quarter and tenth of the
+    life so far, and the logarithm of the cycles until the line from there through today ends it.
+    """
+    count = np.arange(len(soh))
+    lost = np.maximum.accumulate(soh) - soh + BARELY
+    left = np.maximum(soh - EOL_SOH, BARELY)
+    found = [np.log(lost), np.log(left), np.log(left / lost)]
+    for past in PASTS:
+        then = (past * count).astype(np.int64)
+        since = soh[then] - soh
+        ending = left * (count - then) / np.maximum(since, BARELY / 20)
+        found += [since / lost, np.log(np.clip(ending, 1.0, 2e4))]
+    return np.stack(found, 1)
 
 
 _LSTM = Lstm(window=3, stride=50, updates=600, jitter=0.2)

@@ -44,12 +44,12 @@ class Ridge:
         part = np.random.default_rng(seed).permutation(len(cells)) % min(FOLDS, len(cells))
         error = np.zeros(len(PENALTIES))
         for index in range(part.max() + 1):
-            kept = _Moments([cell for cell, own in zip(cells, part, strict=True) if own != index], self.columns)
+            kept = Moments([cell for cell, own in zip(cells, part, strict=True) if own != index], self.columns)
             left = [cell for cell, own in zip(cells, part, strict=True) if own == index]
             for at, penalty in enumerate(PENALTIES):
                 model = kept.model(penalty)
                 error[at] += sum(_square(model.predict(cell) - cell.truth) for cell in left)
-        return _Moments(cells, self.columns).model(PENALTIES[int(error.argmin())])
+        return Moments(cells, self.columns).model(PENALTIES[int(error.argmin())])
 
 
 def _square(error: Floats) -> float:
@@ -57,7 +57,7 @@ def _square(error: Floats) -> float:
     return float(np.mean(error[known] ** 2)) if known.any() else 0.0
 
 
-class _Moments:
+class Moments:
     """The normal equations of a set of cells, solved for any penalty."""
 
     def __init__(self, cells: Sequence[Cell], columns: tuple[int, ...]) -> None:

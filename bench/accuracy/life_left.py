@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.accuracy.by_age import ByAge
 from bench.accuracy.capacity_ahead import CAPACITIES, capacity_steps
 from bench.accuracy.cell import Cell, Floats
 from bench.accuracy.folds import by_cell
@@ -80,14 +81,18 @@ def _shape(soh: Floats) -> Floats:
     return np.stack(found, 1)
 
 
-_LSTM = Lstm(window=3, stride=50, updates=600, jitter=0.2)
+_LSTM = Lstm(window=3, stride=50, updates=1000, jitter=0.2)
 HUST_B = Protocol(
     name="SOH and RUL at every cycle, HUST",
     track="B",
     data="percycle hust",
     cells=partial(left_cells, name="hust", track="B"),
     split=by_cell(5),
-    learners=(_LSTM, replace(_LSTM, name="lstm of long windows", stride=150), Trees()),
+    learners=(
+        _LSTM,
+        replace(_LSTM, name="lstm of long windows", window=5, stride=300, updates=1500),
+        ByAge(ending=(1,)),
+    ),
     goals=(Goal("soh", "mape_pct", "%", bar=0.70), Goal("rul", "rmse", "cycles", bar=135.0, ending=True, head=1)),
     inner=6,
 )
@@ -97,7 +102,7 @@ HUST_A = Protocol(
     data="percycle hust",
     cells=partial(left_cells, name="hust", track="A"),
     split=by_cell(5),
-    learners=(_LSTM, Trees()),
+    learners=(_LSTM, Trees(), ByAge(ending=(0,))),
     goals=(Goal("rul", "rmse", "cycles", bar=95.0, ending=True),),
     inner=6,
 )

@@ -71,5 +71,6 @@ class Moments:
         self.moment = self.vectors.T @ ((centred * weight[:, None]).T @ (label - self.bias))
 
     def model(self, penalty: float) -> RidgeModel:
+        """The ridge of one penalty."""
         weights = self.vectors @ (self.moment / (np.maximum(self.values, 0.0) + penalty)[:, None])
         return RidgeModel(self.scale, weights, self.bias - self.middle @ weights)

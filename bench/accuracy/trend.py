@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 
 from bench.accuracy.cell import Floats
@@ -28,12 +29,18 @@ def reference(values: Floats, cycles: int = REFERENCE_CYCLES) -> Floats:
 
 def smoothed(values: Floats, cycles: float) -> Floats:
     """[T, F]: an exponential mean with a memory of ``cycles`` that starts as a plain mean."""
+    return _smoothed(np.ascontiguousarray(values, np.float64), cycles)
+
+
+@numba.njit(cache=True)
+def _smoothed(values: Floats, cycles: float) -> Floats:
     found = values.copy()
     for step in range(1, len(values)):
         share = max(1.0 / cycles, 1.0 / (step + 1))
-        before, now = found[step - 1], values[step]
-        mixed = before + share * (now - before)
-        found[step] = np.where(np.isfinite(before), np.where(np.isfinite(now), mixed, before), now)
+        for column in range(values.shape[1]):
+            before, now = found[step - 1, column], values[step, column]
+            if np.isfinite(before):
+                found[step, column] = before + share * (now - before) if np.isfinite(now) else before
     return found
 
 

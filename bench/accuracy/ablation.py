@@ -54,7 +54,7 @@ class Found:
 def variants(protocol: Protocol) -> dict[str, tuple[Learner, ...]]:
     """The mixture as it is used; one of its networks, changed in one respect each; and what is no network, alone."""
     used, lstm = _network(protocol.learners)
-    treeless = tuple(each for each in protocol.learners if not isinstance(each, Trees))
+    treeless = tuple(each for each in protocol.learners if each.name != Trees().name)
     noise = {"without noise on windows": 0.0} if lstm.jitter else {"with noise on windows": NOISE}
     networks = {
         "without the linear path": replace(lstm, skip=False),

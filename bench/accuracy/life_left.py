@@ -13,6 +13,7 @@ from bench.accuracy.capacity_ahead import CAPACITIES, capacity_steps
 from bench.accuracy.cell import Cell, Floats
 from bench.accuracy.folds import by_cell
 from bench.accuracy.lstm import Lstm
+from bench.accuracy.paced import Paced
 from bench.accuracy.percycle import Life, lives
 from bench.accuracy.protocol import Goal, Protocol
 from bench.accuracy.trees import Trees
@@ -89,9 +90,9 @@ HUST_B = Protocol(
     cells=partial(left_cells, name="hust", track="B"),
     split=by_cell(5),
     learners=(
-        _LSTM,
-        replace(_LSTM, name="lstm of long windows", window=5, stride=300, updates=1500),
-        ByAge(ending=(1,)),
+        Paced(_LSTM),
+        Paced(replace(_LSTM, name="lstm of long windows", window=5, stride=300, updates=1500)),
+        Paced(ByAge(ending=(1,))),
     ),
     goals=(Goal("soh", "mape_pct", "%", bar=0.70), Goal("rul", "rmse", "cycles", bar=135.0, ending=True, head=1)),
     inner=6,
@@ -102,7 +103,7 @@ HUST_A = Protocol(
     data="percycle hust",
     cells=partial(left_cells, name="hust", track="A"),
     split=by_cell(5),
-    learners=(_LSTM, Trees(), ByAge(ending=(0,))),
+    learners=(Paced(_LSTM), Paced(Trees()), Paced(ByAge(ending=(0,)))),
     goals=(Goal("rul", "rmse", "cycles", bar=95.0, ending=True),),
     inner=6,
 )

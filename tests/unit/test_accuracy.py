@@ -25,7 +25,6 @@ from bench.accuracy.faded import LEAST, Faded
 from bench.accuracy.folds import Fold, by_cell, held_out, leave_one_out
 from bench.accuracy.gaussian import Gaussian
 from bench.accuracy.interval import interval
-from bench.accuracy.life_left import left_cell
 from bench.accuracy.lstm import Lstm
 from bench.accuracy.near import Near
 from bench.accuracy.paced import Paced
@@ -84,9 +83,7 @@ def answers(said: list[Said]) -> dict[str, tuple[Floats, Floats, Floats]]:
 
 
 @pytest.mark.parametrize(
-    "learner",
-    [Ridge(), Gaussian(), SMALL, Averaged(Trees(count=5), 2), ByAge(ending=())],
-    ids=lambda learner: learner.name,
+    "learner", [Ridge(), Gaussian(), SMALL, Averaged(Trees(count=5), 2), ByAge(())], ids=lambda each: each.name
 )
 def test_no_label_of_a_tested_cell_reaches_what_is_said_of_it(learner: Learner) -> None:
     cells = [fading(index) for index in range(9)]
@@ -177,36 +174,6 @@ def test_a_prefix_of_the_cycles_gives_a_prefix_of_the_features(cut: int) -> None
     np.testing.assert_array_equal(capacity_steps(soh[:cut], statistics[:cut]), capacity_steps(soh, statistics)[:cut])
     curves = rng.normal(size=(150, 200)).cumsum(1)
     np.testing.assert_array_equal(life_steps(curves[:cut], soh[:cut]), life_steps(curves, soh)[:cut])
-
-
-def a_life(index: int = 0, cycles: int = 150) -> Life:
-    """Made up: fades to its end, behind noise."""
-    rng = np.random.default_rng(index)
-    soh = 1.05 - 0.25 * (np.arange(cycles) / cycles) ** 2 + rng.normal(0, 0.001, cycles)
-    return Life(f"c{index}", "g", rng.normal(size=(cycles, 16)).cumsum(0), np.arange(1, cycles + 1), soh)
-
-
-@pytest.mark.parametrize("track", ["A", "B"])
-@pytest.mark.parametrize("cut", [1, 9, 10, 57, 149])
-def test_what_is_seen_of_a_life_does_not_hang_on_how_long_it_goes_on(track: str, cut: int) -> None:
-    life = a_life()
-    young = replace(life, statistics=life.statistics[:cut], cycle=life.cycle[:cut], soh=life.soh[:cut])
-    np.testing.assert_array_equal(left_cell(young, track).steps, left_cell(life, track).steps[:cut])
-
-
-def test_a_ridge_by_age_counts_a_life_down_whose_pace_shows_from_the_start() -> None:
-    def cell(index: int) -> Cell:
-        cycles = 60 + 10 * index
-        pace = np.full((cycles, 1), np.log(cycles))
-        left = np.arange(cycles - 1.0, -1.0, -1.0)[:, None]
-        return replace(
-            fading(index, cycles), steps=pace, truth=left, anchor=np.zeros_like(left), copied=left, drawn=left
-        )
-
-    model = ByAge(ending=(0,)).fit([cell(index) for index in (0, 1, 2, 3, 5, 6, 7, 8)], 0)
-    said, truth = model.predict(cell(4)), cell(4).truth
-    assert np.abs(said - truth).mean() < 4
-    assert (said >= 0).all()
 
 
 def test_a_forecast_does_not_know_what_comes_after_the_known_cycles() -> None:

@@ -38,7 +38,7 @@ RELEASE_S = 20.0
 LAG_S = 1.0
 RESTORE_PATIENCE_S = 60.0
 FETCH_BYTES = 4 * 1024 * 1024  # of a partition
-ANSWER_BYTES = 2 * FETCH_BYTES  # of all: larger ones only wait in memory, and are cold when they are read
+ANSWER_BYTES = 4 * FETCH_BYTES  # of all: larger ones only wait in memory
 
 
 class Restore(NamedTuple):

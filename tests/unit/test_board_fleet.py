@@ -10,20 +10,8 @@ import pytest
 from stream.board.fleet import Fleet
 from stream.board.rate import Rate
 from stream.records import Prediction
+from tests.hands import Hands
 from tests.predictions import predict
-
-
-class Hands:
-    """A clock moved by hand."""
-
-    def __init__(self) -> None:
-        self.now_s = 50.0
-
-    def time_ms(self) -> int:
-        return int(self.now_s * 1000)
-
-    def monotonic_s(self) -> float:
-        return self.now_s
 
 
 @pytest.fixture

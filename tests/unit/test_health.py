@@ -3,19 +3,7 @@ from __future__ import annotations
 import pytest
 
 from stream.health import Health
-
-
-class Hands:
-    """A clock moved by hand."""
-
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def time_ms(self) -> int:
-        return int(self.now_s * 1000)
-
-    def monotonic_s(self) -> float:
-        return self.now_s
+from tests.hands import Hands
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def _along(axes: Axes, goal: Goal, said: Sequence[Said]) -> None:
     where = np.concatenate([each.cell.truth[:, goal.head] if single else each.cell.cycle for each in said]).astype(
         float
     )
-    error = np.concatenate([np.abs(each.point - each.cell.truth)[:, goal.head] for each in said])
+    error = np.concatenate([errors(goal, each) for each in said])
     known = np.isfinite(error) & np.isfinite(where)
     where, error = where[known], error[known]
     order = np.argsort(where, kind="stable")
@@ -57,8 +57,16 @@ def _along(axes: Axes, goal: Goal, said: Sequence[Said]) -> None:
     begins = [where[stage[0]] for stage in stages]
     for quantile, label in ((0.5, "median"), (0.9, "90 %")):
         axes.step(begins, [np.quantile(error[stage], quantile) for stage in stages], where="post", label=label)
-    axes.set(xlabel="true" if single else "cycle", ylabel=f"absolute error ({goal.unit})", title="error by cycle")
+    along = "true" if single else "cycle"
+    axes.set(xlabel=along, ylabel=f"absolute error ({goal.unit})", title=f"error by {'truth' if single else 'cycle'}")
     axes.legend()
+
+
+def errors(goal: Goal, said: Said) -> Floats:
+    """Of each row, in the goal's unit: in per cent of the truth where that is it."""
+    truth = said.cell.truth[:, goal.head]
+    error: Floats = np.abs(said.point[:, goal.head] - truth)
+    return 100.0 * error / truth if goal.measure == "mape_pct" else error
 
 
 def _reliable(axes: Axes, goal: Goal, said: Sequence[Said]) -> None:
@@ -84,4 +92,4 @@ def _worst(axes: Axes, goal: Goal, said: Sequence[Said]) -> None:
     by_cell = score(goal, said).by_cell
     names = sorted(by_cell, key=lambda name: -by_cell[name])[:WORST]
     axes.barh(names[::-1], [by_cell[name] for name in names[::-1]])
-    axes.set(xlabel=goal.measure, title="worst cells")
+    axes.set(xlabel=f"{goal.measure.split('_')[0].upper()} ({goal.unit})", title="worst cells")

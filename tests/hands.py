@@ -10,7 +10,7 @@ class Hands:
         self.now_s = 100.0
 
     def time_ms(self) -> int:
-        return int(self.now_s * 1000)
+        return round(self.now_s * 1000)
 
     def monotonic_s(self) -> float:
         return self.now_s

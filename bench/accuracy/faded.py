@@ -9,20 +9,21 @@ import numpy as np
 
 from bench.accuracy.cell import Cell, Floats
 from bench.accuracy.ensemble import Learner, Model
+from bench.accuracy.logged import Logged
 
 LEAST = 4e-3  # of the rated capacity, added to every fade: none is told apart from nothing by much less
 
 
 @dataclass(frozen=True, slots=True)
 class FadedModel:
-    """Answers in natural units, at most ``LEAST`` above the anchor."""
+    """``model`` says the fade and `LEAST`; answers are capacities, at most ``LEAST`` above the anchor."""
 
     model: Model
 
     def predict(self, cell: Cell) -> Floats:
         """Float64 [n, H]."""
         said = self.model.predict(replace(cell, anchor=np.zeros_like(cell.anchor)))
-        return cell.anchor + LEAST - np.exp(np.minimum(said, 0.0))
+        return cell.anchor + LEAST - np.minimum(said, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,9 @@ class Faded:
 
     def fit(self, cells: Sequence[Cell], seed: int) -> FadedModel:
         """Fits the learner on logarithms."""
-        return FadedModel(self.learner.fit([_logged(cell) for cell in cells], seed))
+        return FadedModel(Logged(self.learner).fit([_fading(cell) for cell in cells], seed))
 
 
-def _logged(cell: Cell) -> Cell:
-    fade = np.log(np.maximum(cell.anchor - cell.truth, 0.0) + LEAST)
+def _fading(cell: Cell) -> Cell:
+    fade = np.maximum(cell.anchor - cell.truth, 0.0) + LEAST
     return replace(cell, truth=fade, anchor=np.zeros_like(fade))

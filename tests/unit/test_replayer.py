@@ -19,19 +19,11 @@ from stream.memory import MemorySink
 from stream.records import Telemetry
 from stream.seams import Message
 from tests.fading import fading_cell
+from tests.hands import Hands
 
 
-class VirtualClock:
+class VirtualClock(Hands):
     """Time that passes only by sleeping, and then a little more than asked."""
-
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def time_ms(self) -> int:
-        return round(self.now_s * 1000)
-
-    def monotonic_s(self) -> float:
-        return self.now_s
 
     async def sleep(self, seconds: float) -> None:
         self.now_s += seconds + 0.0005

@@ -30,6 +30,20 @@ class Admitted(NamedTuple):
     offset: NDArray[np.int64]
 
 
+class _Offered(NamedTuple):
+    """The frames of a polled batch [f] and what is known of each, as `Cells.admit` takes it. arrived_ms: int64 [f],
+    never less than before. usable: bool [f], whether physics and time have nothing against it.
+    """
+
+    frames: Frames
+    offset: NDArray[np.int64]
+    received_ms: NDArray[np.int64]
+    arrived_ms: NDArray[np.int64]
+    usable: NDArray[np.bool_]
+    read: Callable[[int], Telemetry]
+    restoring: bool
+
+
 class Known(Enum):
     """A frame that needs no place: it was worked off before, and what came of it is in the restored state."""
 
@@ -89,76 +103,89 @@ class Cells:
         already is left out. What is yielded must be folded in before the next is asked for. It is all at once, unless
         a pack could fall silent in between.
         """
-        block = frames.block
-        usable = mask_implausible(block)
-        usable &= (block.t_ms >= EARLIEST_MS) & (block.t_ms <= received_ms + self.future_tolerance_ms)
+        usable = mask_implausible(frames.block)
+        t_ms = frames.block.t_ms
+        usable &= (t_ms >= EARLIEST_MS) & (t_ms <= received_ms + self.future_tolerance_ms)
         arrived_ms = np.maximum.accumulate(np.maximum(received_ms, self.arrived_ms))
         restoring = replayed and self.from_pages
+        offered = _Offered(frames, offset, received_ms, arrived_ms, usable, read, restoring)
         begin = 0
-        while begin < block.frames:
+        while begin < len(offset):
             if self.reordering is not None:
                 yield _block_of(list(self.reordering.overdue(int(arrived_ms[begin])))), []
             end = int(np.searchsorted(arrived_ms, arrived_ms[begin] + self._span_ms, "right"))
             part = slice(begin, end)
-            unusual = self._place_usual(frames, part, offset, arrived_ms, usable, restoring)
             refused: list[Refusal] = []
-            for at in unusual.tolist():
-                position = int(frames.position[at])
-                if usable[at]:
-                    place = self._place(frames.frame(at), int(offset[at]), int(arrived_ms[at]), restoring)
-                else:
-                    place = self._implausible(read(position), int(received_ms[at]))
-                if isinstance(place, int):
-                    block.first_slot[at] = place
-                elif not isinstance(place, Known):
-                    refused.append(Refusal(position, "validate", *place))
+            waiting = np.arange(begin, end)
+            while len(waiting):
+                waiting = self._place_others(offered, self._place_usual(offered, waiting), refused)
+            refused.sort()
             self.arrived_ms = int(arrived_ms[end - 1])
             if not restoring:
                 self.packs.sweep(self.arrived_ms)
             if self.reordering is not None:
-                yield self._reordered(self.reordering, block, part, offset, arrived_ms), refused
+                yield self._reordered(self.reordering, frames.block, part, offset, arrived_ms), refused
             else:
-                yield _kept(block, part, offset), refused
+                yield _kept(frames.block, part, offset), refused
             begin = end
 
-    def _place_usual(
-        self,
-        frames: Frames,
-        part: slice,
-        offset: NDArray[np.int64],
-        arrived_ms: NDArray[np.int64],
-        usable: NDArray[np.bool_],
-        restoring: bool,
-    ) -> NDArray[np.int64]:
-        """Gives slots to all frames of those packs that are there and stay as they are; returns the other frames.
+    def _place_usual(self, offered: _Offered, waiting: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Of the ``waiting`` frames, int64 [w], gives slots to all of those packs that are there and stay as they are;
+        returns the others.
 
         Nothing that becomes of others can end such a pack, nor the other way round: the order does not matter.
         """
-        packs, block = self.packs, frames.block
+        packs, frames = self.packs, offered.frames
         index = packs.directory.find(frames.pack_ids)
-        first_slot, pack, cell = block.first_slot[part], frames.pack[part], frames.cell[part]
-        if (own := np.flatnonzero(cell >= 0)).size:
+        first_slot = frames.block.first_slot
+        if (own := waiting[frames.cell[waiting] >= 0]).size:
             of_cell = [packs.cells_of(each) for each in index.tolist()]
             first_slot[own] = [
                 of_cell[number].get(each, NO_SLOT)
-                for number, each in zip(pack[own].tolist(), cell[own].tolist(), strict=True)
+                for number, each in zip(frames.pack[own].tolist(), frames.cell[own].tolist(), strict=True)
             ]
         unusual, moved = _place_usual(
             packs.rows,
             packs.born_at,
             index,
-            0 if restoring else packs.heard_ms(int(arrived_ms[part][-1])),
+            0 if offered.restoring else packs.heard_ms(int(offered.arrived_ms[waiting[-1]])),
             self.reordering is None,
-            pack,
-            cell,
-            block.cells[part],
-            usable[part],
-            offset[part],
-            arrived_ms[part],
+            waiting,
+            frames.pack,
+            frames.cell,
+            frames.block.cells,
+            offered.usable,
+            offered.offset,
+            offered.arrived_ms,
             first_slot,
         )
         packs.moved(moved)
-        return part.start + unusual  # type: ignore[no-any-return]
+        return unusual  # type: ignore[no-any-return]
+
+    def _place_others(self, offered: _Offered, unusual: NDArray[np.int64], refused: list[Refusal]) -> NDArray[np.int64]:
+        """Gives slots to other frames one by one, or adds to ``refused``; returns those of packs that began with a
+        frame before, int64: usual by now, since nothing in reach can end such a pack.
+        """
+        begun: set[int] = set()
+        usual: list[int] = []
+        frames = offered.frames
+        for at in unusual.tolist():
+            number, position = int(frames.pack[at]), int(frames.position[at])
+            offset, now_ms = int(offered.offset[at]), int(offered.arrived_ms[at])
+            if number in begun:
+                usual.append(at)
+                continue
+            if offered.usable[at]:
+                place = self._place(frames.frame(at), offset, now_ms, offered.restoring)
+            else:
+                place = self._implausible(offered.read(position), int(offered.received_ms[at]))
+            if isinstance(place, int):
+                frames.block.first_slot[at] = place
+                if frames.cell[at] < 0 and self.packs.born_at[place] == offset:
+                    begun.add(number)
+            elif not isinstance(place, Known):
+                refused.append(Refusal(position, "validate", *place))
+        return np.array(usual, np.int64)
 
     def _reordered(
         self,
@@ -270,17 +297,17 @@ def _block_of(released: Sequence[Held]) -> Admitted:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _place_usual(  # type: ignore[no-untyped-def]
-    rows, born_at, index, heard_ms, in_order, pack, cell, cells, usable, offset, arrived_ms, first_slot
+    rows, born_at, index, heard_ms, in_order, waiting, pack, cell, cells, usable, offset, arrived_ms, first_slot
 ):
-    """Fills in the slots of the frames of usual packs and notes them in the rows of these; returns the other frames,
-    and the rows of packs that begin to differ from their pages.
+    """Fills in the slots of the ``waiting`` frames of usual packs and notes them in the rows of these; returns the
+    other frames, and the rows of packs that begin to differ from their pages.
 
     index: int64 [packs of the frames], their rows, -1 of a pack that is not there. in_order: whether all that came
     before ``stands_at`` is in the state: such a frame is left without a slot. first_slot: that of a cell which reports
     by itself is there already, `NO_SLOT` if it has none.
     """
     usual = index >= 0
-    for at in range(pack.shape[0]):
+    for at in waiting:
         number = pack[at]
         if usual[number]:
             row = rows[index[number]]
@@ -291,9 +318,9 @@ def _place_usual(  # type: ignore[no-untyped-def]
             else:
                 fits = first_slot[at] != NO_SLOT and born_at[first_slot[at]] <= offset[at]
             usual[number] = fits and usable[at] and row.seen_ms >= heard_ms
-    unusual, moved = np.empty(pack.shape[0], np.int64), np.empty(index.shape[0], np.int64)
+    unusual, moved = np.empty(waiting.shape[0], np.int64), np.empty(index.shape[0], np.int64)
     others = begun = 0
-    for at in range(pack.shape[0]):
+    for at in waiting:
         number = pack[at]
         if not usual[number]:
             first_slot[at] = NO_SLOT

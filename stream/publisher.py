@@ -49,7 +49,10 @@ class Publisher:
         self._known: dict[tuple[Partition, str, int], int] = {}
 
     def predictions(self, batch: Batch, quantiles: NDArray[np.float32], model_id: str) -> list[Message]:
-        """One a window of the batch, in order. quantiles: float32 [filled, targets, 3], natural units."""
+        """One a window of the batch, in order. quantiles: float32 [filled, targets, 3], natural units.
+
+        They go to the partition that their telemetry is of: a transaction writes to one, and each is written by one.
+        """
         count, windows, segments = batch.filled, batch.windows, batch.segments
         natural = millionths(quantiles.astype(np.float64))
         in_ah = millionths(natural / 1e6 * windows.nominal_ah[:count, None, None])
@@ -76,7 +79,11 @@ class Publisher:
         found = np.flatnonzero(form)
         form[found] = [self._form(segments[at // _KINDS].partition, model_id, at % _KINDS) for at in found.tolist()]
         written = rows(self._forms, form[place], list(names), whole, decimals)
-        return [Message(self.predictions_topic, key, value) for key, value in written]
+        numbers = [segment.partition.number for segment in segments for _ in segment.owners]
+        return [
+            Message(self.predictions_topic, key, value, partition=number)
+            for (key, value), number in zip(written, numbers, strict=True)
+        ]
 
     def settled(self, told: Sequence[Message], settle: Callable[[list[Prediction]], list[Prediction]]) -> list[Message]:
         """Predictions as they are after ``settle``, one for each."""

@@ -34,6 +34,7 @@ def asyncapi(version: str) -> dict[str, Any]:
     )
     topics = TopicSettings()
     of_pack = "The pack's id, so that all its records are in one partition, in order."
+    of_cell = "PACK/CELL. The partition is that of the telemetry it came from (counted round, if there are fewer)."
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -64,7 +65,7 @@ def asyncapi(version: str) -> dict[str, Any]:
             "messages": {
                 "PackFrame": _message("PackFrame", "All cells of one series string at one instant.", of_pack),
                 "CellSample": _message("CellSample", "One cell at one instant.", of_pack),
-                "Prediction": _message("Prediction", "One prediction of one cell.", "PACK/CELL"),
+                "Prediction": _message("Prediction", "One prediction of one cell.", of_cell),
                 "DeadLetter": {
                     "summary": "The original key and bytes; the headers say why.",
                     "headers": {

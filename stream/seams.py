@@ -60,7 +60,9 @@ class Polled(NamedTuple):
 
 
 class Message(NamedTuple):
-    """One output record; without a ``partition`` its key decides."""
+    """One output record; without a ``partition`` its key decides, and beyond the last one of its topic it is counted
+    round.
+    """
 
     topic: str
     key: bytes | None

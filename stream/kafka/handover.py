@@ -66,11 +66,13 @@ async def _batched(producer: Any, topic: str, partition: int, group: Sequence[Me
 
 def _partitions(messages: Sequence[Message], count: int) -> list[int | None]:
     """Where each belongs that says so or has a key; the client chooses for the others."""
-    hashes = murmur2([message.key or b"" for message in messages]) & 0x7FFFFFFF
-    return [
-        message.partition if message.partition is not None else None if message.key is None else at
-        for message, at in zip(messages, (hashes % count).tolist(), strict=True)
-    ]
+    loose = [message.key or b"" for message in messages if message.partition is None]
+    hashed = iter(((murmur2(loose) & 0x7FFFFFFF) % count).tolist())
+    found: list[int | None] = []
+    for message in messages:
+        at = next(hashed) if message.partition is None else message.partition % count
+        found.append(None if message.partition is None and message.key is None else at)
+    return found
 
 
 def murmur2(keys: Sequence[bytes]) -> NDArray[np.uint32]:

@@ -61,7 +61,7 @@ messages = st.lists(
         st.sampled_from([b"", b"P1/1", b"P1/2", b"P2/30", b"a longer name/4"]) | st.none(),
         st.binary(max_size=2 * BATCH_BYTES),
         st.sampled_from([(), (), (), (("reason", b"x"),)]),
-        st.sampled_from([None, None, 3]),
+        st.sampled_from([None, None, 3, PARTITIONS + 1]),
     ),
     max_size=40,
 )
@@ -74,8 +74,9 @@ async def test_every_message_goes_once_to_the_partition_the_client_would_choose_
     assert sorted(id(message) for each in handed for message in each.messages) == sorted(map(id, given_))
     expected: dict[tuple[str, int], list[tuple[bytes | None, bytes | None]]] = {}
     for message in given_:
-        at = message.partition
-        if at is None:
+        if message.partition is not None:
+            at = message.partition % PARTITIONS
+        else:
             at = DefaultPartitioner()(message.key, list(range(PARTITIONS)), [0])
         expected.setdefault((message.topic, at), []).append((message.key, message.value))
     unkeyed = any(message.key is None and message.partition is None for message in given_)

@@ -77,7 +77,13 @@ def test_a_batch_is_told_as_its_predictions_are_one_by_one(targets, owners, topi
         expected = plain_predictions(batch, quantiles, model, targets, 0.8, MIN_STEPS)
         told = publisher.predictions(batch, quantiles, model)
         assert told == [
-            Message("to", f"{each.pack_id}/{each.cell}".encode(), msgspec.json.encode(each)) for each in expected
+            Message(
+                "to",
+                f"{each.pack_id}/{each.cell}".encode(),
+                msgspec.json.encode(each),
+                partition=each.source.partition,
+            )
+            for each in expected
         ]
         read: list[Prediction] = []
         assert publisher.settled(told, lambda found: read.extend(found) or found) == told  # noqa: B023

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from typing import TypeVar
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
-LARGE_BYTES = 4 * 1024 * 1024
+LARGE_BYTES = 1024 * 1024
 
 
 def grown(array: NDArray[Scalar], slots: int, bound: int = 0) -> NDArray[Scalar]:
@@ -21,7 +22,7 @@ def grown(array: NDArray[Scalar], slots: int, bound: int = 0) -> NDArray[Scalar]
     """
     shape, rows = array.shape[1:], max(slots, 2 * len(array), 16)
     larger = None
-    if bound > rows and rows * int(np.prod(shape)) * array.itemsize > LARGE_BYTES:
+    if bound > rows and rows * math.prod(shape) * array.itemsize > LARGE_BYTES:
         with suppress(MemoryError, ValueError):  # more than the system promises, or than there are addresses
             larger = np.zeros((bound, *shape), array.dtype)
     if larger is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from enum import StrEnum
 from functools import cached_property
@@ -95,12 +96,15 @@ class StepState:
                 self.column(name)[self.slots : slots] = -1
             self.slots = slots
 
-    def begin(self, slots: slice, step: int) -> None:
-        """Cells that have seen nothing, in place of what the slots held; their steps are counted on from ``step``."""
+    def clear(self, slots: slice) -> None:
+        """Cells that have seen nothing, in place of what the slots held."""
         for array in self.arrays:
             array[slots] = np.zeros((), array.dtype)
         for name in ("t_ms", "cycle"):
             self.column(name)[slots] = -1
+
+    def count_from(self, slots: slice, step: int) -> None:
+        """Counts on from ``step`` the steps of cells that have seen nothing."""
         for name in self._columns.keys() & {"step", "first_step"}:
             self.column(name)[slots] = step
 
@@ -112,7 +116,7 @@ class StepState:
         """Puts back what `dump` gave. Raises ``ValueError`` where ``body`` is not of this size."""
         start = 0
         for array in self._arrays(part, block):
-            count = len(slots) * int(np.prod(array.shape[1:], dtype=np.int64))
+            count = len(slots) * math.prod(array.shape[1:])
             values = np.frombuffer(body, array.dtype, count, start)
             array[slots] = values.reshape(len(slots), *array.shape[1:])
             start += values.nbytes

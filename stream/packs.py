@@ -207,11 +207,14 @@ class Packs:
 
     def _take(self, pack: Pack, cells: Sequence[int], offset: int) -> int:
         """A run of slots with cells that have seen nothing, one that a pack of this size left where there is one."""
-        left = self._free.get(len(cells))
-        first = left.pop() if left else self.state.slots
-        end = first + len(cells)
-        self.state.reserve(end, self.max_cells)
-        self.state.begin(slice(first, end), pack.first_step)
+        first, end = self.state.slots, self.state.slots + len(cells)
+        if left := self._free.get(len(cells)):
+            first = left.pop()
+            end = first + len(cells)
+            self.state.clear(slice(first, end))
+        else:
+            self.state.reserve(end, self.max_cells)
+        self.state.count_from(slice(first, end), pack.first_step)
         if end > len(self._pack_of_slot):
             self.saved_step = grown(self.saved_step, end, self.max_cells)
             self.born_at = grown(self.born_at, end, self.max_cells)

@@ -35,7 +35,7 @@ class GaussianModel:
 
 @dataclass(frozen=True, slots=True)
 class Gaussian:
-    """A squared exponential and a linear kernel; length and noise by leaving each cell out once, in closed form.
+    """A squared exponential and a linear kernel; length and noise by leaving each cell out once, with its copies.
 
     Of more than ``most_rows`` rows as many are drawn, such that cells count alike.
     """
@@ -48,7 +48,7 @@ class Gaussian:
     def fit(self, cells: Sequence[Cell], seed: int) -> GaussianModel:
         """Chooses the kernel on the training cells and solves for the weights."""
         read, label, weight = stacked(cells)
-        owner = np.repeat(np.arange(len(cells)), [np.isfinite(cell.truth).any(1).sum() for cell in cells])
+        owner = np.repeat([cell.cell_id for cell in cells], [np.isfinite(cell.truth).any(1).sum() for cell in cells])
         scale = Scale.of(read, weight, CLIP, self.columns)
         if len(read) > self.most_rows:
             chosen = np.sort(np.random.default_rng(seed).choice(len(read), self.most_rows, replace=False, p=weight))

@@ -83,7 +83,7 @@ def answers(said: list[Said]) -> dict[str, tuple[Floats, Floats, Floats]]:
 
 
 @pytest.mark.parametrize(
-    "learner", [Ridge(), Gaussian(), SMALL, Averaged(Trees(count=5), 2), ByAge(())], ids=lambda each: each.name
+    "learner", [Ridge(), Gaussian(), SMALL, Line(), Averaged(Trees(count=5), 2), ByAge(())], ids=lambda each: each.name
 )
 def test_no_label_of_a_tested_cell_reaches_what_is_said_of_it(learner: Learner) -> None:
     cells = [fading(index) for index in range(9)]

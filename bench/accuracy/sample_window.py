@@ -1,6 +1,4 @@
-"""SOH from a window of 200 samples of voltage, current and temperature: the network in its plainest use, and beside it
-what a cell's first capacity and the count of its cycles say, which no window shows.
-"""
+"""SOH from a window of 200 samples of voltage, current and temperature: the network in its plainest use."""
 
 from __future__ import annotations
 
@@ -8,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.accuracy.baseline import Line
 from bench.accuracy.cell import Cell, Floats
 from bench.accuracy.folds import by_cell
 from bench.accuracy.lstm import Lstm
@@ -79,7 +76,7 @@ WINDOW = Protocol(
     data="nasa_pcoe, calce_cs2",
     cells=window_cells,
     split=by_cell(4),
-    learners=(Lstm(window=25, stride=8, hidden=32, updates=300, jitter=0.05), Line("line")),
+    learners=(Lstm(window=25, stride=8, hidden=32, updates=300, jitter=0.05),),
     goals=(
         Goal(
             "soh, NASA",

@@ -19,7 +19,6 @@ from bench.accuracy.near import Near
 from bench.accuracy.paced import Paced
 from bench.accuracy.percycle import STATISTICS, Life, lives
 from bench.accuracy.protocol import Goal, Protocol
-from bench.accuracy.ridge import Ridge
 from bench.accuracy.trend import held, reference, smoothed
 
 SPANS = (10, 25, 50, 100)  # cycles, over which slopes are taken
@@ -121,7 +120,8 @@ def _protocol(name: str, ahead: Ahead, learners: tuple[Learner, ...], bar: float
 
 # Of what is shown beside the capacities and charges of `STEPS` the network sees nothing.
 _LSTM = Lstm(window=6, stride=10, updates=500, columns=tuple(range(STEPS)))
-LEARNERS_300: tuple[Learner, ...] = (Paced(Faded(_LSTM)), Near(Faded(Gaussian()), 255, 360))
+_NEAR_300 = Near(Faded(Gaussian()), 255, 360)
+LEARNERS_300: tuple[Learner, ...] = (Paced(Faded(_LSTM)), _NEAR_300)
 LEARNERS_100: tuple[Learner, ...] = (Paced(Faded(_LSTM)), Near(Faded(Gaussian()), 100, 100))
 AHEAD_300 = Ahead(300, 500, first=0.3, last=2.2, paces=PACES)
 AHEAD_100 = Ahead(100, 500, first=0.3, last=2.2, paces=PACES)
@@ -129,7 +129,7 @@ MIT_300 = _protocol("mit", AHEAD_300, LEARNERS_300, bar=0.30)
 MIT_100 = _protocol("mit", AHEAD_100, LEARNERS_100, bar=0.65)
 HUST_300 = _protocol(
     "hust",
-    Ahead(300, 1000, first=0.6, last=1.4),
-    (Ridge("ridge all"), Lstm(window=6, stride=10, updates=500)),
+    Ahead(300, 1000, first=0.6, last=1.4, paces=PACES),
+    (Paced(replace(_LSTM, updates=1000)), _NEAR_300),
     bar=0.60,
 )

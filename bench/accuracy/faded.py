@@ -16,19 +16,24 @@ LEAST = 4e-3  # of the rated capacity, added to every fade: none is told apart f
 
 @dataclass(frozen=True, slots=True)
 class FadedModel:
-    """``model`` says the fade and `LEAST`; answers are capacities, at most ``LEAST`` above the anchor."""
+    """``model`` says the fade and `LEAST`; answers are capacities, at most ``LEAST`` above the anchor, and no less than
+    ``lowest``: an exponential would go on, a cell is taken out.
+    """
 
     model: Model
+    lowest: float
 
     def predict(self, cell: Cell) -> Floats:
         """Float64 [n, H]."""
         said = self.model.predict(replace(cell, anchor=np.zeros_like(cell.anchor)))
-        return cell.anchor + LEAST - np.minimum(said, 1.0)
+        return np.maximum(cell.anchor + LEAST - said, self.lowest)
 
 
 @dataclass(frozen=True, slots=True)
 class Faded:
-    """Learns log(anchor - truth + ``LEAST``); a capacity that rises counts as one that stays."""
+    """Learns log(anchor - truth + ``LEAST``); a capacity that rises counts as one that stays. None is said to be below
+    the lowest that was learned.
+    """
 
     learner: Learner
 
@@ -39,7 +44,8 @@ class Faded:
 
     def fit(self, cells: Sequence[Cell], seed: int) -> FadedModel:
         """Fits the learner on logarithms."""
-        return FadedModel(Logged(self.learner).fit([_fading(cell) for cell in cells], seed))
+        lowest = min(float(np.nanmin(cell.truth)) for cell in cells if np.isfinite(cell.truth).any())
+        return FadedModel(Logged(self.learner).fit([_fading(cell) for cell in cells], seed), lowest)
 
 
 def _fading(cell: Cell) -> Cell:

@@ -246,6 +246,14 @@ def test_a_fade_is_learned_by_its_logarithm() -> None:
     assert (model.predict(far) <= far.anchor + LEAST).all()
 
 
+def test_no_fade_is_said_to_go_lower_than_any_that_was_learned() -> None:
+    cells = [fading(index) for index in range(12)]
+    farther = replace(cells[0], steps=cells[0].steps + 1e3), replace(cells[0], steps=cells[0].steps - 1e3)
+    model = Faded(Ridge()).fit(cells[1:], 0)
+    lowest = min(float(np.nanmin(cell.truth)) for cell in cells[1:])
+    assert min(float(model.predict(cell).min()) for cell in farther) == lowest
+
+
 def test_cells_named_twice_are_named_as_the_authors_count_them() -> None:
     names = severson_names()
     assert (len(names), len(set(names.values()))) == (84, 84)

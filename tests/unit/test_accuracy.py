@@ -12,7 +12,7 @@ import torch
 from bench.accuracy.__main__ import main
 from bench.accuracy.ablation import CASES, variants
 from bench.accuracy.averaged import Averaged
-from bench.accuracy.baseline import Line, Mean
+from bench.accuracy.baseline import Line
 from bench.accuracy.by_age import ByAge
 from bench.accuracy.capacity_ahead import Ahead, capacity_steps
 from bench.accuracy.catalogue import PROTOCOLS
@@ -21,12 +21,10 @@ from bench.accuracy.curves_ahead import beside
 from bench.accuracy.document import placed
 from bench.accuracy.early_life import life_steps
 from bench.accuracy.ensemble import Learner, cross_fit
-from bench.accuracy.faded import LEAST, Faded
 from bench.accuracy.folds import Fold, by_cell, held_out, leave_one_out
 from bench.accuracy.gaussian import Gaussian
 from bench.accuracy.interval import interval
 from bench.accuracy.lstm import Lstm
-from bench.accuracy.near import Near
 from bench.accuracy.paced import Paced
 from bench.accuracy.percycle import Life
 from bench.accuracy.protocol import Goal, Protocol, Said, run
@@ -35,6 +33,7 @@ from bench.accuracy.same_cells import severson_names
 from bench.accuracy.scores import score, score_baseline
 from bench.accuracy.trees import Trees
 from bench.accuracy.trend import reference, smoothed, trend_steps
+from tests.protocol_cells import fading
 
 SMALL = Lstm(window=3, hidden=8, updates=150)
 
@@ -42,27 +41,6 @@ SMALL = Lstm(window=3, hidden=8, updates=150)
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
-
-
-def fading(index: int, rows: int = 40) -> Cell:
-    """A cell whose feature shows how fast it fades, behind noise; two groups that behave alike."""
-    rng = np.random.default_rng(index)
-    rate = rng.uniform(0.001, 0.005)
-    cycle = np.arange(1, rows + 1)
-    soh = 1.0 - rate * cycle
-    steps = np.stack((soh * 3 + rng.normal(0, 0.01, rows), rng.normal(size=rows), cycle / 40), 1)
-    truth = soh[:, None]
-    return Cell(
-        cell_id=f"c{index}",
-        group="odd" if index % 2 else "even",
-        steps=steps,
-        at=np.arange(rows),
-        cycle=cycle,
-        truth=truth,
-        anchor=np.zeros_like(truth),
-        copied=np.ones_like(truth),
-        drawn=np.full_like(truth, np.nan),
-    )
 
 
 def protocol(learners: tuple[object, ...] = (Ridge(), SMALL), inner: int = 3) -> Protocol:
@@ -225,35 +203,6 @@ def test_copies_teach_and_are_never_asked_about() -> None:
         np.testing.assert_array_equal(one[name], two[name])
 
 
-def test_rows_near_the_asked_one_are_all_that_is_learned_from() -> None:
-    cells = [fading(index) for index in range(12)]
-    spoiled = [cell.relabelled(np.where(cell.cycle[:, None] <= 20, cell.truth, 9.0)) for cell in cells]
-    one, two = (Near(Ridge(), 10, 20).fit(each, 0).predict(cells[0]) for each in (cells, spoiled))
-    np.testing.assert_array_equal(one, two)
-
-
-def test_a_fade_is_learned_by_its_logarithm() -> None:
-    def cell(index: int) -> Cell:
-        steps = np.random.default_rng(index).normal(size=(20, 2))
-        anchor = np.full((20, 1), 1.0)
-        truth = anchor + LEAST - np.exp(0.3 * steps[:, :1] - 3.0)
-        return replace(fading(index, 20), steps=steps, anchor=anchor, truth=truth)
-
-    model = Faded(Ridge()).fit([cell(index) for index in range(40)], 0)
-    other = cell(99)
-    np.testing.assert_allclose(model.predict(other), other.truth, rtol=1e-3)
-    far = replace(other, steps=other.steps - 100)
-    assert (model.predict(far) <= far.anchor + LEAST).all()
-
-
-def test_no_fade_is_said_to_go_lower_than_any_that_was_learned() -> None:
-    cells = [fading(index) for index in range(12)]
-    farther = replace(cells[0], steps=cells[0].steps + 1e3), replace(cells[0], steps=cells[0].steps - 1e3)
-    model = Faded(Ridge()).fit(cells[1:], 0)
-    lowest = min(float(np.nanmin(cell.truth)) for cell in cells[1:])
-    assert min(float(model.predict(cell).min()) for cell in farther) == lowest
-
-
 def test_cells_named_twice_are_named_as_the_authors_count_them() -> None:
     names = severson_names()
     assert (len(names), len(set(names.values()))) == (84, 84)
@@ -277,17 +226,6 @@ def test_reference_is_the_mean_of_the_first_cycles_as_far_as_they_are_over() -> 
 def test_smoothing_starts_as_a_mean_and_skips_what_is_missing() -> None:
     values = np.array([[2.0], [4.0], [np.nan], [9.0]])
     np.testing.assert_allclose(smoothed(values, cycles=3.0)[:, 0], [2, 3, 3, 5])
-
-
-def test_gaussian_leaves_a_cell_out_as_if_it_had_not_been_there() -> None:
-    rng = np.random.default_rng(0)
-    rows = rng.normal(size=(12, 12))
-    kernel, label = rows @ rows.T + 12 * np.eye(12), rng.normal(size=(12, 1))
-    own = np.arange(12) >= 9
-    inverse = np.linalg.inv(kernel)
-    told = kernel[np.ix_(own, ~own)] @ np.linalg.inv(kernel[np.ix_(~own, ~own)]) @ label[~own]
-    expected = float(np.mean((label[own] - told) ** 2))
-    assert Gaussian()._left_out(inverse, inverse @ label, own) == pytest.approx(expected)
 
 
 def test_intervals_hold_nine_of_ten_truths_of_cells_to_come() -> None:
@@ -316,53 +254,6 @@ def test_too_few_cells_make_the_interval_a_guess() -> None:
     train = [fading(index) for index in range(5)]
     ensemble = cross_fit((Ridge(),), train, 5, 0, squared=())
     assert interval(train, ensemble.unseen, 0, 0, "even").guess
-
-
-def stepped(index: int) -> Cell:
-    """A cell whose label jumps where its first feature passes zero, and which of the others says nothing."""
-    steps = np.random.default_rng(index).normal(size=(40, 3))
-    steps[::7, 1] = np.nan
-    cell = fading(index)
-    return Cell(
-        **{name: getattr(cell, name) for name in Cell.__slots__ if name not in ("steps", "truth")},
-        steps=steps,
-        truth=np.where(steps[:, :1] > 0, 5.0, 2.0),
-    )
-
-
-def test_trees_learn_a_jump() -> None:
-    train, test = [stepped(index) for index in range(9)], stepped(9)
-    by_trees = np.abs(Trees(count=20).fit(train, 0).predict(test) - test.truth).mean()
-    by_plane = np.abs(Ridge().fit(train, 0).predict(test) - test.truth).mean()
-    assert by_trees < 0.6 * by_plane
-
-
-def test_a_tree_with_a_leaf_for_every_row_knows_them_by_heart() -> None:
-    cells = [stepped(index).relabelled(np.random.default_rng(index).normal(size=(40, 2))) for index in range(3)]
-    cells = [replace(cell, anchor=np.zeros((40, 2))) for cell in cells]
-    model = Trees(count=3, leaf=1).fit(cells, 0)
-    np.testing.assert_allclose(model.predict(cells[1]), cells[1].truth, atol=1e-9)
-
-
-def test_an_average_is_the_mean_of_fits_that_differ() -> None:
-    cells = [fading(index) for index in range(4)]
-    model = Averaged(Trees(count=1), 2).fit(cells, 0)
-    one, two = (each.predict(cells[0]) for each in model.models)
-    assert np.abs(one - two).max() > 0
-    np.testing.assert_allclose(model.predict(cells[0]), (one + two) / 2)
-
-
-def test_mean_of_a_life_counts_down() -> None:
-    cells = [fading(index).relabelled(np.arange(39.0 + index, index - 1.0, -1.0)[:, None]) for index in (0, 2)]
-    said = Mean(ending=(0,)).fit(cells, 0).predict(cells[0])
-    np.testing.assert_allclose(said[:3, 0], [40.0, 39.0, 38.0])
-
-
-def test_line_continues_the_mean_fade_of_training_cells() -> None:
-    cells = [fading(index) for index in range(4)]
-    said = Line().fit(cells, 0).predict(cells[0])
-    slope = np.mean([(cell.truth[1] - cell.truth[0])[0] for cell in cells])
-    np.testing.assert_allclose(said[:, 0], 1.0 + slope * cells[0].cycle, atol=1e-9)
 
 
 def test_a_run_repeats_itself() -> None:

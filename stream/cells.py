@@ -163,26 +163,26 @@ class Cells:
         return unusual  # type: ignore[no-any-return]
 
     def _place_others(self, offered: _Offered, unusual: NDArray[np.int64], refused: list[Refusal]) -> NDArray[np.int64]:
-        """Gives slots to other frames one by one, or adds to ``refused``; returns those of packs that began with a
-        frame before, int64: usual by now, since nothing in reach can end such a pack.
+        """Gives slots to other frames one by one, or adds to ``refused``; returns those, int64, of packs or cells that
+        began with a frame before: usual by now, since nothing in reach can end them.
         """
-        begun: set[int] = set()
+        begun: set[tuple[int, int]] = set()
         usual: list[int] = []
         frames = offered.frames
         for at in unusual.tolist():
-            number, position = int(frames.pack[at]), int(frames.position[at])
-            offset, now_ms = int(offered.offset[at]), int(offered.arrived_ms[at])
-            if number in begun:
+            whose = int(frames.pack[at]), int(frames.cell[at])
+            if whose in begun:
                 usual.append(at)
                 continue
+            position, offset, now_ms = int(frames.position[at]), int(offered.offset[at]), int(offered.arrived_ms[at])
             if offered.usable[at]:
                 place = self._place(frames.frame(at), offset, now_ms, offered.restoring)
             else:
                 place = self._implausible(offered.read(position), int(offered.received_ms[at]))
             if isinstance(place, int):
                 frames.block.first_slot[at] = place
-                if frames.cell[at] < 0 and self.packs.born_at[place] == offset:
-                    begun.add(number)
+                if self.packs.born_at[place] == offset:
+                    begun.add(whose)
             elif not isinstance(place, Known):
                 refused.append(Refusal(position, "validate", *place))
         return np.array(usual, np.int64)
@@ -332,7 +332,7 @@ def _place_usual(  # type: ignore[no-untyped-def]
             continue
         if cell[at] < 0:
             first_slot[at] = row.first_slot
-        row.seen_ms = arrived_ms[at]
+        row.seen_ms = max(row.seen_ms, arrived_ms[at])  # of another cell, a later frame may have its place already
         if row.changed_at < 0:
             row.changed_at, row.changed_ms = offset[at], arrived_ms[at]
             moved[begun], begun = index[number], begun + 1

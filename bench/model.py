@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from bench.core import best_rates, together, turns_a_core_second
-from bench.table import Line, Row
+from bench.table import Line, Row, Skipped
 from model.artifact import Artifact, load
-from model.predictor import Predictor
+from model.lstm_kernel import BF16_SUPPORTED
+from model.predictor import Precision, Predictor
 
 WINDOWS = 256  # batch.max_windows as shipped
 SECONDS = 3.0
@@ -25,6 +26,11 @@ def rows() -> Iterator[Line]:
     artifact = load("sample")
     roof, bare = best_rates((PRODUCTS * 2.0 * SIDE**3, sgemm), (WINDOWS, bare_run(artifact)))
     yield Row("LSTM L=200, CPU, bare predict", "windows", "sgemm on this core", roof / flop(artifact), bare)
+    if BF16_SUPPORTED:
+        exact, rounded = best_rates(*((WINDOWS, bare_run(artifact, precision)) for precision in ("fp32", "bf16")))
+        yield Row("the same in bf16", "windows", "in fp32", exact, rounded)
+    else:
+        yield Skipped("the same in bf16", "no AVX512-BF16")
 
     one, two = (sum(together(_worker, SECONDS, workers)) for workers in (1, 2))
     one_sgemm, two_sgemm = (sum(together(_multiplier, SECONDS, workers)) for workers in (1, 2))
@@ -42,9 +48,9 @@ def flop(artifact: Artifact) -> float:
     return float(artifact.manifest.window * sum(2 * 4 * hidden * (width + hidden) for width in inputs))
 
 
-def bare_run(artifact: Artifact) -> Callable[[], object]:
+def bare_run(artifact: Artifact, precision: Precision = "fp32") -> Callable[[], object]:
     """Predicts as many windows as the service puts into a batch."""
-    predictor = Predictor(artifact, "cpu", "fp32")
+    predictor = Predictor(artifact, "cpu", precision)
     predictor.warm(WINDOWS)
     windows = sample_windows(artifact, WINDOWS)
     return lambda: predictor.predict(windows, WINDOWS)

@@ -20,7 +20,7 @@ from model.answer import Answer
 from model.artifact import Artifact
 from model.buckets import Buckets
 from model.cuda import Answering, CudaGraphs
-from model.lstm_kernel import SUPPORTED, FusedLstm
+from model.lstm_kernel import BF16_SUPPORTED, SUPPORTED, FusedLstm
 from model.network import Forecaster
 
 Precision = Literal["fp32", "fp16", "bf16"]
@@ -38,8 +38,8 @@ class Predictor:
     ``device``: ``auto`` takes CUDA where there is one; else what torch calls it. ``precision``: ``auto`` is fp16 under
     autocast on CUDA (cuDNN's LSTM knows no other half type under autocast), and on a CPU fp32. bf16 keeps three digits
     and has to be asked for: were it chosen by what is measured at a start, processes of one fleet would not agree.
-    The LSTM is a kernel of our own in fp32 on a CPU that has its vectors (`model.lstm_kernel`) and in half precision on
-    a GPU (`model.cuda_kernels`), where these can run, else torch's.
+    The LSTM is a kernel of our own on a CPU that has its vectors, or multiplies bf16 (`model.lstm_kernel`), and in half
+    precision on a GPU (`model.cuda_kernels`), where these can run, else torch's.
     """
 
     def __init__(
@@ -146,8 +146,9 @@ class Predictor:
         fused: nn.Module | None = None
         if self._with_kernels and precision != "fp32":
             fused = cuda_kernels.fuse(forecaster, weights)
-        elif not self.on_cuda and precision == "fp32" and SUPPORTED:
-            fused = FusedLstm(network.lstm)
+        elif not self.on_cuda and (BF16_SUPPORTED if precision == "bf16" else SUPPORTED):
+            fused = FusedLstm(network.lstm, bf16=precision == "bf16")
+            weights = torch.float32  # of what is around it
         network.to(weights)
         if fused is None:
             network.lstm.flatten_parameters()

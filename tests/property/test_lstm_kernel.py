@@ -13,11 +13,13 @@ from torch import Tensor, nn
 
 import model.predictor
 from model.artifact import load
-from model.lstm_kernel import LANES, ROWS, SUPPORTED, FusedLstm
+from model.lstm_kernel import BF16_SUPPORTED, LANES, ROWS, SUPPORTED, FusedLstm
 from model.predictor import Predictor
 from tests.small_model import random_windows, small_artifact
 
 pytestmark = pytest.mark.skipif(not SUPPORTED, reason="no AVX2 with FMA")
+needs_bf16 = pytest.mark.skipif(not BF16_SUPPORTED, reason="no AVX512-BF16")
+each_type = pytest.mark.parametrize("bf16", [False, pytest.param(True, marks=needs_bf16)])
 
 
 def drawn(inputs: int, hidden: int, layers: int, spread: float, seed: int) -> nn.LSTM:
@@ -35,6 +37,7 @@ def newest(lstm: nn.LSTM, steps: Tensor) -> Tensor:
         return exact(steps.double())[0][:, -1]
 
 
+@each_type
 @settings(deadline=None)
 @given(
     n=st.integers(0, 3 * ROWS + 1),
@@ -46,13 +49,25 @@ def newest(lstm: nn.LSTM, steps: Tensor) -> Tensor:
     seed=st.integers(0, 2**20),
 )
 def test_the_kernel_says_what_an_lstm_in_doubles_says_whatever_its_shape(
-    n: int, length: int, inputs: int, hidden: int, layers: int, spread: float, seed: int
+    bf16: bool, n: int, length: int, inputs: int, hidden: int, layers: int, spread: float, seed: int
 ) -> None:
     lstm = drawn(inputs, hidden, layers, spread, seed)
     steps = torch.randn(n, length, inputs)
-    found, _ = FusedLstm(lstm)(steps)
+    found, _ = FusedLstm(lstm, bf16=bf16)(steps)
     assert found.shape == (n, 1, hidden)
-    torch.testing.assert_close(found[:, 0].double(), newest(lstm, steps), rtol=0, atol=1e-5)
+    torch.testing.assert_close(found[:, 0].double(), newest(lstm, steps), rtol=0, atol=0.03 if bf16 else 1e-5)
+
+
+@needs_bf16
+def test_in_bf16_the_kernel_errs_less_than_torch_does() -> None:
+    for seed in range(5):
+        lstm = drawn(33, 64, 2, 0.1, seed)
+        steps = torch.randn(64, 40, 33)
+        exact = newest(lstm, steps)
+        ours = FusedLstm(lstm, bf16=True)(steps)[0][:, 0]
+        with torch.no_grad():
+            torchs = drawn(33, 64, 2, 0.1, seed).bfloat16()(steps.bfloat16())[0][:, -1]
+        assert (ours - exact).abs().mean() < (torchs - exact).abs().mean()
 
 
 def test_gates_are_exact_to_a_millionth_however_far_they_are_driven() -> None:
@@ -64,10 +79,13 @@ def test_gates_are_exact_to_a_millionth_however_far_they_are_driven() -> None:
         torch.testing.assert_close(FusedLstm(lstm)(steps)[0][:, 0].double(), newest(lstm, steps), rtol=0, atol=1e-6)
 
 
+@each_type
 @given(first=st.integers(0, 70), count=st.integers(1, 70), seed=st.integers(0, 9))
 @settings(deadline=None, max_examples=30)
-def test_a_window_is_the_same_to_the_last_bit_whoever_its_neighbours_are(first: int, count: int, seed: int) -> None:
-    fused = FusedLstm(drawn(4, 33, 2, 0.2, seed))
+def test_a_window_is_the_same_to_the_last_bit_whoever_its_neighbours_are(
+    bf16: bool, first: int, count: int, seed: int
+) -> None:
+    fused = FusedLstm(drawn(4, 33, 2, 0.2, seed), bf16=bf16)
     steps = torch.randn(140, 9, 4)
     alone = fused(steps[first : first + count])[0]
     assert torch.equal(alone, fused(steps)[0][first : first + count])
@@ -86,10 +104,11 @@ def test_steps_of_another_width_or_type_are_refused() -> None:
             fused(steps)
 
 
-def test_a_weight_that_is_not_a_number_shows() -> None:
+@each_type
+def test_a_weight_that_is_not_a_number_shows(bf16: bool) -> None:
     lstm = drawn(4, 8, 2, 0.2, 0)
     lstm.weight_hh_l0[3, 3] = torch.nan
-    assert FusedLstm(lstm)(torch.randn(3, 4, 4))[0].isnan().all()
+    assert FusedLstm(lstm, bf16=bf16)(torch.randn(3, 4, 4))[0].isnan().all()
 
 
 def test_threads_may_share_a_kernel() -> None:
@@ -110,8 +129,20 @@ def test_the_shipped_models_answer_as_torch_does(name: str) -> None:
     torch.testing.assert_close(torch.from_numpy(predictor.predict(windows, 150)), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_torch_computes_bf16_and_where_the_processor_lacks_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+@needs_bf16
+@pytest.mark.parametrize("name", ["sample", "cycle"])
+def test_the_shipped_models_answer_in_bf16_to_three_digits(name: str) -> None:
+    artifact = load(name)
+    windows = random_windows(artifact.manifest, 150)
+    predictor = Predictor(artifact, "cpu", "bf16")
+    assert isinstance(predictor._forecaster.network.lstm, FusedLstm)
+    expected = artifact.forecaster(torch.from_numpy(windows))
+    torch.testing.assert_close(torch.from_numpy(predictor.predict(windows, 150)), expected, rtol=1e-2, atol=1e-2)
+
+
+def test_torch_computes_where_the_processor_lacks_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
     artifact = small_artifact()
+    monkeypatch.setattr(model.predictor, "BF16_SUPPORTED", False)
     assert isinstance(Predictor(artifact, "cpu", "bf16")._forecaster.network.lstm, nn.LSTM)
     windows = random_windows(artifact.manifest, 20)
     fused = Predictor(artifact, "cpu", "fp32").predict(windows, 20)
@@ -124,8 +155,8 @@ def test_torch_computes_bf16_and_where_the_processor_lacks_vectors(monkeypatch: 
 def test_vectors_of_eight_lanes_do_as_well() -> None:
     code = """
 import torch
-from model.lstm_kernel import LANES, SUPPORTED, FusedLstm
-assert (LANES, SUPPORTED) == (8, True)
+from model.lstm_kernel import BF16_SUPPORTED, LANES, SUPPORTED, FusedLstm
+assert (LANES, SUPPORTED, BF16_SUPPORTED) == (8, True, False)
 torch.manual_seed(0)
 lstm = torch.nn.LSTM(5, 20, 2, batch_first=True).requires_grad_(False)
 steps = torch.randn(11, 30, 5)

@@ -75,10 +75,13 @@ async def compare(load: Load, rounds: int = ROUNDS) -> tuple[Rate, Rate]:
         bare, ours = [], []
         for turn in range(rounds):
             bare.append(await bare_rate(settings, load))
-            name = f"bench-{turn}"  # of the state topic, too: what is published is noted there
-            anew = {"app": name, "kafka": settings.kafka.model_copy(update={"group": name})}
-            ours.append(await service_rate(settings.model_copy(update=anew), load))
+            ours.append(await service_rate(anew(settings, f"bench-{turn}"), load))
         return _best(bare[1:]), _best(ours[1:])
+
+
+def anew(settings: Settings, name: str) -> Settings:
+    """The same for a deployment that has read nothing: a group and a state topic, where that is noted, of its own."""
+    return settings.model_copy(update={"app": name, "kafka": settings.kafka.model_copy(update={"group": name})})
 
 
 def _best(rates: Sequence[Rate]) -> Rate:

@@ -81,7 +81,7 @@ class Publisher:
         written = rows(self._forms, form[place], list(names), whole, decimals)
         numbers = [segment.partition.number for segment in segments for _ in segment.owners]
         return [
-            Message(self.predictions_topic, key, value, (), number)
+            Message(self.predictions_topic, key, value, (), None, number)
             for (key, value), number in zip(written, numbers, strict=True)
         ]
 

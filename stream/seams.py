@@ -60,8 +60,8 @@ class Polled(NamedTuple):
 
 
 class Message(NamedTuple):
-    """One output record; without a ``partition`` its key decides, and beyond the last one of its topic it is counted
-    round.
+    """One output record. It goes to ``partition``, which must be there; without one to the number of the partition
+    whose input it came ``of``, counted round where its topic has fewer; without that its key decides.
     """
 
     topic: str
@@ -69,6 +69,7 @@ class Message(NamedTuple):
     value: bytes | None
     headers: Sequence[tuple[str, bytes]] = ()
     partition: int | None = None
+    of: int | None = None
 
 
 class Holder(Protocol):

@@ -65,13 +65,18 @@ async def _batched(producer: Any, topic: str, partition: int, group: Sequence[Me
 
 
 def _partitions(messages: Sequence[Message], count: int) -> list[int | None]:
-    """Where each belongs that says so or has a key; the client chooses for the others."""
-    loose = [message.key or b"" for message in messages if message.partition is None]
+    """Where each belongs that says so, tells what it came of or has a key; the client chooses for the others."""
+    loose = [message.key or b"" for message in messages if message.partition is None and message.of is None]
     hashed = iter(((murmur2(loose) & 0x7FFFFFFF) % count).tolist())
     found: list[int | None] = []
     for message in messages:
-        at = next(hashed) if message.partition is None else message.partition % count
-        found.append(None if message.partition is None and message.key is None else at)
+        if message.partition is not None:
+            found.append(message.partition)
+        elif message.of is not None:
+            found.append(message.of % count)
+        else:
+            at = next(hashed)
+            found.append(None if message.key is None else at)
     return found
 
 

@@ -121,8 +121,8 @@ async def test_a_prediction_goes_to_the_partition_of_its_telemetry(tmp_path, ste
     model, manifest = predictor(tmp_path / "a", steps)
     _, sink = await run(steps, model, manifest, partitions(3), settings=Settings(batch={"max_windows": 5}))
     sent = sink.messages["bms.predictions"]
-    assert {message.partition for message in sent} == {0, 1, 2}
-    assert all(message.partition == json.loads(message.value or b"")["source"]["partition"] for message in sent)
+    assert {message.of for message in sent} == {0, 1, 2}
+    assert all(message.of == json.loads(message.value or b"")["source"]["partition"] for message in sent)
 
 
 async def test_bad_records_go_to_the_dead_letters_unchanged_and_the_rest_goes_on(tmp_path):

@@ -61,7 +61,8 @@ messages = st.lists(
         st.sampled_from([b"", b"P1/1", b"P1/2", b"P2/30", b"a longer name/4"]) | st.none(),
         st.binary(max_size=2 * BATCH_BYTES),
         st.sampled_from([(), (), (), (("reason", b"x"),)]),
-        st.sampled_from([None, None, 3, PARTITIONS + 1]),
+        st.sampled_from([None, None, 3]),
+        st.sampled_from([None, None, 2, PARTITIONS + 1]),
     ),
     max_size=40,
 )
@@ -75,11 +76,13 @@ async def test_every_message_goes_once_to_the_partition_the_client_would_choose_
     expected: dict[tuple[str, int], list[tuple[bytes | None, bytes | None]]] = {}
     for message in given_:
         if message.partition is not None:
-            at = message.partition % PARTITIONS
+            at = message.partition
+        elif message.of is not None:
+            at = message.of % PARTITIONS
         else:
             at = DefaultPartitioner()(message.key, list(range(PARTITIONS)), [0])
         expected.setdefault((message.topic, at), []).append((message.key, message.value))
-    unkeyed = any(message.key is None and message.partition is None for message in given_)
+    unkeyed = any(message.key is message.partition is message.of is None for message in given_)
     if unkeyed:  # the client chooses for these, and they are in no order with others
         expected = {place: sorted(came, key=repr) for place, came in expected.items()}
         producer.came = {place: sorted(came, key=repr) for place, came in producer.came.items()}

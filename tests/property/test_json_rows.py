@@ -81,7 +81,7 @@ def test_a_batch_is_told_as_its_predictions_are_one_by_one(targets, owners, topi
                 "to",
                 f"{each.pack_id}/{each.cell}".encode(),
                 msgspec.json.encode(each),
-                partition=each.source.partition,
+                of=each.source.partition,
             )
             for each in expected
         ]

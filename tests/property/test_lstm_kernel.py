@@ -119,25 +119,16 @@ def test_threads_may_share_a_kernel() -> None:
     assert all(torch.equal(found, fused(steps)[0]) for found, steps in zip(together, batches, strict=True))
 
 
+@each_type
 @pytest.mark.parametrize("name", ["sample", "cycle"])
-def test_the_shipped_models_answer_as_torch_does(name: str) -> None:
+def test_the_shipped_models_answer_as_torch_does_in_bf16_to_three_digits(name: str, bf16: bool) -> None:
     artifact = load(name)
     windows = random_windows(artifact.manifest, 150)
-    predictor = Predictor(artifact, "cpu", "fp32")
+    predictor = Predictor(artifact, "cpu", "bf16" if bf16 else "fp32")
     assert isinstance(predictor._forecaster.network.lstm, FusedLstm)
     expected = artifact.forecaster(torch.from_numpy(windows))
-    torch.testing.assert_close(torch.from_numpy(predictor.predict(windows, 150)), expected, rtol=1e-5, atol=1e-5)
-
-
-@needs_bf16
-@pytest.mark.parametrize("name", ["sample", "cycle"])
-def test_the_shipped_models_answer_in_bf16_to_three_digits(name: str) -> None:
-    artifact = load(name)
-    windows = random_windows(artifact.manifest, 150)
-    predictor = Predictor(artifact, "cpu", "bf16")
-    assert isinstance(predictor._forecaster.network.lstm, FusedLstm)
-    expected = artifact.forecaster(torch.from_numpy(windows))
-    torch.testing.assert_close(torch.from_numpy(predictor.predict(windows, 150)), expected, rtol=1e-2, atol=1e-2)
+    close = 1e-2 if bf16 else 1e-5
+    torch.testing.assert_close(torch.from_numpy(predictor.predict(windows, 150)), expected, rtol=close, atol=close)
 
 
 def test_torch_computes_where_the_processor_lacks_vectors(monkeypatch: pytest.MonkeyPatch) -> None:

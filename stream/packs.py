@@ -207,10 +207,10 @@ class Packs:
 
     def _take(self, pack: Pack, cells: Sequence[int], offset: int) -> int:
         """A run of slots with cells that have seen nothing, one that a pack of this size left where there is one."""
-        first, end = self.state.slots, self.state.slots + len(cells)
-        if left := self._free.get(len(cells)):
-            first = left.pop()
-            end = first + len(cells)
+        left = self._free.get(len(cells))
+        first = left.pop() if left else self.state.slots
+        end = first + len(cells)
+        if first < self.state.slots:
             self.state.clear(slice(first, end))
         else:
             self.state.reserve(end, self.max_cells)

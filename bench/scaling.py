@@ -27,6 +27,7 @@ CELLS = 96
 FLEETS = (11, 105, 1_042, 10_417)  # packs: 1 k, 10 k, 100 k, 1 M cells
 SAMPLES = 3_000_000
 PARTITIONS = (1, 64)
+TOPICS = ("telemetry", "predictions", "packs", "alerts", "dead_letters")
 FRAMES = 2400  # of each pack: what it takes once to open 64 partitions is not what a frame costs
 
 
@@ -54,7 +55,7 @@ async def frames_a_core_second() -> list[float]:
         fleets = []
         for partitions in PARTITIONS:
             load = Load(packs=128, cells=CELLS, frames=FRAMES, partitions=partitions)
-            topics = {name: f"{name}-{partitions}" for name in ("telemetry", "predictions", "dead_letters")}
+            topics = {name: f"{name}-{partitions}" for name in TOPICS}
             settings = service_settings(bootstrap, load)
             settings = settings.model_copy(update={"topics": settings.topics.model_copy(update=topics)})
             await ensure(settings, wanted(settings))

@@ -168,7 +168,7 @@ async def check_broker(settings: Settings) -> list[Check]:
         return [Check("broker", "fail", f"{bootstrap} refuses: {error!r}", do)]
     checks = [Check("broker", "ok", bootstrap)]
     topics = settings.topics
-    names = [topics.telemetry, topics.predictions, topics.dead_letters]
+    names = [topics.telemetry, topics.predictions, topics.packs, topics.alerts, topics.dead_letters]
     # Only a service on a broker with transactions makes it.
     names += [name for name in allowed.partitions if name not in names]
     checks += [

@@ -11,6 +11,8 @@ from model.artifact import Manifest
 from model.novelty import Novelty
 from model.steps import new_cursor
 from model.windows import WindowBatch
+from stream.alarms import Rule, judge, new_cells
+from stream.answers import ANSWER
 from stream.batch import Batch
 from stream.batcher import Batcher
 from stream.cells import Cells
@@ -26,9 +28,10 @@ from stream.refusal import EARLIEST_MS
 from stream.runner import Model, ModelRunner
 from stream.scan import scan
 from stream.seams import Changelog, Sink, Source
-from stream.settings import LimitSettings, Settings
+from stream.settings import AlertSettings, LimitSettings, Settings
 from stream.shadow import Shadow
 from stream.telemetry import Telemetry
+from stream.warranty import crossing_probability
 
 # One batch fills while one is with the model and one is being published.
 BATCHES = 3
@@ -65,16 +68,17 @@ def assemble(
         ),
         publisher=Publisher(
             codec,
-            predictions_topic=settings.topics.predictions,
-            dead_letters_topic=settings.topics.dead_letters,
+            settings.topics,
             targets=manifest.targets,
             eol_soh=manifest.eol_soh,
             min_steps=manifest.steps.min_steps,
+            warranty_cycles=settings.warranty.cycles,
         ),
         telemetry=telemetry,
         clock=clock,
         limits=settings.limits,
         adapt_intervals=settings.model.adapt_intervals,
+        rule=_rule(settings.alerts, manifest.eol_soh),
         state=settings.state,
         changelog=changelog,
     )
@@ -88,11 +92,11 @@ def shadow_of(
     spare = [Batch(WindowBatch.empty(capacity, manifest.window, len(manifest.channels))) for _ in range(SPARE)]
     publisher = Publisher(
         pipeline.codec,
-        predictions_topic=settings.topics.shadow_predictions,
-        dead_letters_topic=settings.topics.dead_letters,
+        settings.topics.model_copy(update={"predictions": settings.topics.shadow_predictions}),
         targets=manifest.targets,
         eol_soh=manifest.eol_soh,
         min_steps=manifest.steps.min_steps,
+        warranty_cycles=settings.warranty.cycles,
     )
     return Shadow(
         first,
@@ -107,6 +111,10 @@ def shadow_of(
     )
 
 
+def _rule(alerts: AlertSettings, eol_soh: float) -> Rule:
+    return Rule(eol_soh, alerts.p_warranty, alerts.fade_soh, alerts.outlier_soh, alerts.patience)
+
+
 def warm_kernels(manifest: Manifest) -> None:
     """Compiles the kernels, or loads them from the cache, before the first record needs them."""
     cells = Cells(manifest.steps, LimitSettings(), idle_ttl_s=1.0)
@@ -116,6 +124,8 @@ def warm_kernels(manifest: Manifest) -> None:
     for admitted, _ in cells.admit(frames, only, only + EARLIEST_MS, lambda _: frame):
         out = WindowBatch.empty(2, manifest.window, len(manifest.channels))
         cells.update(admitted, cursor, out, 0, emit=True)
+        crossing_probability(np.zeros((1, 3), np.float32), only)
+        judge(new_cells(np.zeros(1, np.int32)), np.zeros(1, ANSWER), _rule(AlertSettings(), manifest.eol_soh))
         rows(Forms(), only[:0], (), np.zeros((0, DECIMALS), np.int64), np.zeros((0, 0)))
         if manifest.novelty is not None:
             Novelty(manifest.steps, 1)(torch.from_numpy(out.windows))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from model.state import Part
 from stream.cells import Cells
+from stream.outlook import Outlook
 from stream.packs import Pack
 from stream.pages import (
     LEARNED_KEY,
@@ -17,10 +18,12 @@ from stream.pages import (
     Head,
     Learned,
     Mark,
+    Seen,
     Watched,
     arrays_key,
     encode,
     head_key,
+    seen_key,
     watched_key,
 )
 from stream.score import Score
@@ -84,6 +87,13 @@ class Checkpoint:
             self._level = score.width.level
             written.append((LEARNED_KEY, encode(Learned(self.lineage, self._level))))
         return self._messages(written)
+
+    def seen(self, outlook: Outlook) -> list[Message]:
+        """The pages of packs that look different since they were written; reading again would not help here, either."""
+        return self._messages(
+            (seen_key(pack_id), None if kept is None else encode(Seen(self.lineage, kept)))
+            for pack_id, kept in outlook.take_changes()
+        )
 
     def _messages(self, written: Iterable[Written]) -> list[Message]:
         return [Message(self.topic, key, value, partition=self.number) for key, value in written]

@@ -17,7 +17,7 @@ import numpy as np
 
 from stream import scan
 from stream.frames import Frames, frames_of, merged
-from stream.records import MAX_CELLS, Prediction, Telemetry
+from stream.records import MAX_CELLS, Alert, PackRollup, Prediction, Telemetry
 from stream.refusal import Reason, Refusal
 from stream.seams import Received
 
@@ -36,7 +36,7 @@ _MAX_QUOTE = 80
 
 
 class Codec:
-    """Decodes telemetry, encodes predictions. A record that cannot be decoded becomes a refusal, never an exception."""
+    """Decodes telemetry, encodes results. A record that cannot be decoded becomes a refusal, never an exception."""
 
     def __init__(self, max_record_bytes: int) -> None:
         self.max_record_bytes = max_record_bytes
@@ -91,9 +91,9 @@ class Codec:
                     refused.append(_explain(position, value, content_type, why))
         return frames_of(decoded, taken), refused
 
-    def encode(self, prediction: Prediction) -> bytes:
-        """A prediction as JSON."""
-        return self._encoder.encode(prediction)
+    def encode(self, record: Prediction | Alert | PackRollup) -> bytes:
+        """A record that is published, as JSON."""
+        return self._encoder.encode(record)
 
     def prediction(self, encoded: bytes | None) -> Prediction:
         """A prediction again, from what `encode` wrote."""

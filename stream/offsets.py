@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 
+from stream.answers import Answers
 from stream.seams import Message, Partition
 from stream.truths import Truth
 
@@ -14,17 +15,18 @@ class Ticket:
 
     ``messages`` are its results; they go out together with ``next_offset``, the input that they work off. Its
     predictions are ``told`` in the order in which they became due, and join the results when all are there; each of its
-    ``truths`` comes after so many of them.
+    ``truths`` comes after so many of them. ``gone`` are the packs that count as gone by its end.
     """
 
-    __slots__ = ("messages", "next_offset", "pending", "predictions", "received_ms", "told", "truths")
+    __slots__ = ("gone", "messages", "next_offset", "pending", "predictions", "received_ms", "told", "truths")
 
     def __init__(self, next_offset: int, received_ms: int = 0) -> None:
         self.next_offset = next_offset
         self.received_ms = received_ms
         self.messages: list[Message] = []
-        self.told: list[Message] = []
+        self.told: list[Answers] = []
         self.truths: list[tuple[int, Truth]] = []
+        self.gone: list[str] = []
         self.pending = 1
         self.predictions = 0
 
@@ -34,10 +36,10 @@ class Ticket:
         self.pending += windows
         self.predictions += windows
 
-    def answered(self, predictions: Sequence[Message]) -> None:
+    def answered(self, answers: Answers) -> None:
         """What became of the next of its windows."""
-        self.told += predictions
-        self.done(results=len(predictions))
+        self.told.append(answers)
+        self.done(results=len(answers.messages))
 
     def done(self, messages: Sequence[Message] = (), results: int = 1) -> None:
         """``results`` windows are predicted, or, once a ticket, its records are read; this is what came of it."""

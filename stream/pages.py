@@ -12,6 +12,7 @@ import msgspec
 
 from model.state import Part
 from stream.errors import Fatal
+from stream.outlook import Kept
 from stream.score import Cell, Followed
 
 VERSION = 1
@@ -87,6 +88,13 @@ class Watched(msgspec.Struct, frozen=True, array_like=True, tag="watched"):
     cell: Followed
 
 
+class Seen(msgspec.Struct, frozen=True, array_like=True, tag="seen", gc=False):
+    """How a pack looks by its newest predictions: some kilobytes, compressed."""
+
+    lineage: int
+    pack: Kept
+
+
 class Published(msgspec.Struct, frozen=True, array_like=True, tag="published", gc=False):
     """What came of all records before ``offset`` is published: the group's committed offset, kept a second time.
 
@@ -96,11 +104,11 @@ class Published(msgspec.Struct, frozen=True, array_like=True, tag="published", g
     offset: int
 
 
-Page = Mark | Head | Gone | Arrays | Learned | Watched
+Page = Mark | Head | Gone | Arrays | Learned | Watched | Seen
 PUBLISHED_KEY = b"published"
 
 MARK_KEY, LEARNED_KEY = b"mark", b"learned"
-_WATCHED = "watched/"
+_WATCHED, _SEEN = "watched/", "seen:"
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(tuple[int, Page | Published])
 
@@ -124,6 +132,16 @@ def cell_of(key: bytes) -> Cell | None:
     """The cell of a `watched_key`; none of any other key."""
     number, _, pack_id = key.decode().partition(":")
     return (pack_id, int(number.removeprefix(_WATCHED))) if number.startswith(_WATCHED) else None
+
+
+def seen_key(pack_id: str) -> bytes:
+    """The key of a pack's `Seen`."""
+    return f"{_SEEN}{pack_id}".encode()
+
+
+def is_seen(key: bytes) -> bool:
+    """Whether it is a `seen_key`."""
+    return key.startswith(_SEEN.encode())
 
 
 def pack_of(key: bytes) -> str:

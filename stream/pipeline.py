@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
+from functools import partial
 
 import numpy as np
 import structlog
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from model.schema import CycleSteps, SampleSteps
 from model.steps import DUPLICATE, LATE, MASKED, new_cursor
 from stream import faults
+from stream.alarms import KINDS, Rule
 from stream.batch import Batch, Segment
 from stream.batcher import Batcher
 from stream.cells import Admitted, Cells
@@ -21,6 +23,7 @@ from stream.codec import Codec
 from stream.delivery import Outlet
 from stream.lanes import Lanes
 from stream.offsets import Offsets, Ticket
+from stream.outlook import Outlook
 from stream.publisher import Publisher
 from stream.refusal import Refusal
 from stream.restoration import Restoration
@@ -52,6 +55,7 @@ class Pipeline:
         clock: Clock,
         limits: LimitSettings,
         adapt_intervals: bool,
+        rule: Rule,
         state: StateSettings,
         changelog: Changelog | None = None,
     ) -> None:
@@ -66,13 +70,17 @@ class Pipeline:
         self.clock = clock
         self.limits = limits
         self.adapt_intervals = adapt_intervals
+        self.rule = rule
         self.state = state
         self.changelog = changelog
         self.offsets = Offsets()
         self.cells: dict[Partition, Cells] = {}
         self.checkpoints: dict[Partition, Checkpoint] = {}
         self.scores: dict[Partition, Score] = {}
+        self.outlooks: dict[Partition, Outlook] = {}
         telemetry.cells.set_function(lambda: sum(map(len, self.cells.values())))
+        for at, kind in enumerate(KINDS):
+            telemetry.alerts_standing.labels(kind.value).set_function(partial(self._standing, at))
         self.lanes = Lanes(self._feed)
         self.shadow: Shadow | None = None
         self._moved = asyncio.Event()
@@ -124,7 +132,7 @@ class Pipeline:
         faults.reach("replayed" if replayed else "fed")
         if not replayed:
             letters = [(records[refusal.position], refusal) for refusal in sorted(refused)]
-            ticket.done(self.publisher.dead_letters(partition, letters) + self._pages(partition, cells, end))
+            ticket.done(self.publisher.dead_letters(partition, letters) + self._pages(partition, cells, ticket))
             self._count(len(records), refused, cells.state.counts - counts)
             await self._hand_over()
 
@@ -160,7 +168,7 @@ class Pipeline:
                 self.shadow.offer(batch, quantiles, busy=self.batcher.room() is None)
             told = self.publisher.predictions(batch, quantiles, predicted.model_id)
             for segment in batch.segments:
-                segment.ticket.answered(told[segment.start : segment.stop])
+                segment.ticket.answered(told.part(segment.start, segment.stop))
             self.batcher.give_back(batch)
             await self._hand_over()
 
@@ -170,20 +178,21 @@ class Pipeline:
         async with self._in_order:
             moved = self.offsets.take()
             for partition, tickets in moved.items():  # at once: what is put off could meet a state restored meanwhile
-                self._score(partition, tickets)
+                self._follow(partition, tickets)
             for partition, tickets in moved.items():
                 await self.outlet.publish(partition, tickets)
 
-    def _score(self, partition: Partition, tickets: Sequence[Ticket]) -> None:
-        """Holds what is worked off against measured capacities, which widen intervals."""
-        score = self.scores.get(partition)
-        if score is None:
-            score = self.scores[partition] = self._new_score()
+    def _follow(self, partition: Partition, tickets: Sequence[Ticket]) -> None:
+        """Holds what is worked off against measured capacities, which widen intervals, and sees what needs a person."""
+        if partition not in self.scores:
+            self.scores[partition], self.outlooks[partition] = self._new_score(), self._new_outlook(partition)
+        score, outlook = self.scores[partition], self.outlooks[partition]
         checkpoint = self.checkpoints.get(partition)
         for ticket in tickets:
             ticket.messages += self._scored(score, ticket)
+            ticket.messages += self._seen(outlook, ticket, score.width.factor if score.adapts else None)
             if checkpoint is not None:
-                ticket.messages += self._written(checkpoint.learned(score))
+                ticket.messages += self._written(checkpoint.learned(score) + checkpoint.seen(outlook))
         if score.followed:
             self.telemetry.truths_waiting.set(sum(each.waiting for each in self.scores.values()))
             if score.adapts:
@@ -191,9 +200,18 @@ class Pipeline:
 
     def _scored(self, score: Score, ticket: Ticket) -> list[Message]:
         """The ticket's predictions; where no truth ever came, they are as they were told."""
+        messages = [message for answers in ticket.told for message in answers.messages]
         if not (score.followed or ticket.truths):
-            return ticket.told
-        return self.publisher.settled(ticket.told, lambda told: score.settle(told, ticket.truths))
+            return messages
+        return self.publisher.settled(messages, lambda told: score.settle(told, ticket.truths))
+
+    def _seen(self, outlook: Outlook, ticket: Ticket, factor: float | None) -> list[Message]:
+        """The alerts that the ticket's predictions begin and end, and its packs as they are after it."""
+        seen = outlook.settle(ticket.told, factor)
+        for alert in seen.alerts:
+            self.telemetry.alerts.labels(alert.kind.value, "raised" if alert.raised else "over").inc()
+        gone = [pack_id for pack_id in ticket.gone if outlook.forget(pack_id)]
+        return self.publisher.seen(outlook.partition, seen, gone)
 
     async def _room(self) -> Batch:
         """The open batch; waits while all batches are on their way, and with it the source waits."""
@@ -264,10 +282,12 @@ class Pipeline:
         checkpoint = Checkpoint(
             cells, self.changelog.topic, partition.number, self.state.page_interval_s, restoration.lineage
         )
-        score = self._new_score()
+        score, outlook = self._new_score(), self._new_outlook(partition)
         restoration.learned(score)
+        restoration.seen(outlook)
         checkpoint.stale = restoration.stale
-        self.cells[partition], self.checkpoints[partition], self.scores[partition] = cells, checkpoint, score
+        self.cells[partition], self.checkpoints[partition] = cells, checkpoint
+        self.scores[partition], self.outlooks[partition] = score, outlook
         return cells.next_offset
 
     async def release(self, partitions: Collection[Partition]) -> None:
@@ -287,6 +307,7 @@ class Pipeline:
         for partition in partitions:
             self.cells.pop(partition, None)
             self.checkpoints.pop(partition, None)
+            self.outlooks.pop(partition, None)
             if self.scores.pop(partition, None) is not None:
                 self.telemetry.interval_factor.remove(str(partition.number))
         self.telemetry.truths_waiting.set(sum(each.waiting for each in self.scores.values()))
@@ -321,13 +342,21 @@ class Pipeline:
             scored=self.telemetry.scored,
         )
 
-    def _pages(self, partition: Partition, cells: Cells, end: int) -> list[Message]:
-        """The pages of state that go with the records before ``end``."""
+    def _standing(self, kind: int) -> float:
+        return float(sum(outlook.standing[kind] for outlook in self.outlooks.values()))
+
+    def _new_outlook(self, partition: Partition) -> Outlook:
+        return Outlook(partition, self.rule)
+
+    def _pages(self, partition: Partition, cells: Cells, ticket: Ticket) -> list[Message]:
+        """The pages of state that go with the ticket's records."""
+        ended = (pack.pack_id for pack in cells.packs.changes.ended)
+        ticket.gone = [pack_id for pack_id in ended if pack_id not in cells.packs.by_id]
         checkpoint = self.checkpoints.get(partition)
         if checkpoint is None:
             cells.packs.take_changes()
             return []
-        return self._written(checkpoint.due(end, self.clock.monotonic_s()))
+        return self._written(checkpoint.due(ticket.next_offset, self.clock.monotonic_s()))
 
     def _written(self, pages: list[Message]) -> list[Message]:
         if pages:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Literal
 
 import msgspec
@@ -99,5 +100,71 @@ class Prediction(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     soh: Interval | None = None
     capacity_ah: Interval | None = None
     horizons: list[Horizon] | None = None
+    rul_cycles: RemainingLife | None = None
+    p_warranty: float | None = None
+
+
+class AlertKind(StrEnum):
+    """What may need a person."""
+
+    END_OF_LIFE = "end_of_life"
+    WARRANTY = "warranty"
+    SUDDEN_FADE = "sudden_fade"
+    OUTLIER = "outlier"
+    SENSOR_FAULT = "sensor_fault"
+    OUT_OF_DISTRIBUTION = "out_of_distribution"
+
+
+class Alert(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Something that needs a person begins (``raised``), or is over.
+
+    (``pack_id``, ``cell``, ``kind``, ``step``) identifies it. ``value`` and ``limit`` are what was compared, and
+    ``reason`` says it in words.
+    """
+
+    v: Literal[1]
+    pack_id: str
+    cell: int
+    kind: AlertKind
+    raised: bool
+    t_ms: int
+    step: int
+    reason: str
+    model: str
+    source: Origin
+    cycle: int | None = None
+    value: float | None = None
+    limit: float | None = None
+
+
+class WeakCell(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One of the weakest cells of a pack, and the alerts that stand for it."""
+
+    cell: int
+    soh: Interval
+    rul_cycles: Interval | None = None
+    alerts: list[AlertKind] = []
+
+
+class PackRollup(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A pack by its cells' newest predictions. A series string is as good as its weakest cell.
+
+    ``soh`` and ``rul_cycles`` are the least of each quantile, ``p_warranty`` is the greatest, over the ``answered`` of
+    the ``cells`` heard of. ``soh_spread``: between best and weakest median. ``alerts``: how many stand, by kind.
+    """
+
+    v: Literal[1]
+    pack_id: str
+    t_ms: int
+    cells: int
+    answered: int
+    alerts: dict[AlertKind, int]
+    weakest: list[WeakCell]
+    model: str
+    source: Origin
+    cycle: int | None = None
+    soh: Interval | None = None
+    soh_median: float | None = None
+    soh_spread: float | None = None
     rul_cycles: RemainingLife | None = None
     p_warranty: float | None = None

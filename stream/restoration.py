@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from model.adaptive import Width
 from model.state import Part
 from stream.cells import Cells
+from stream.outlook import Kept, Outlook
 from stream.packs import Pack
 from stream.pages import (
     LEARNED_KEY,
@@ -22,9 +23,11 @@ from stream.pages import (
     Page,
     PageError,
     Published,
+    Seen,
     Watched,
     cell_of,
     decode,
+    is_seen,
     pack_of,
     part_of,
 )
@@ -49,6 +52,7 @@ class Restoration:
         self._unusable: dict[bytes, str] = {}
         self._width = Width()
         self._followed: dict[Cell, Followed] = {}
+        self._seen: dict[str, Kept] = {}
 
     def read(self, written: Sequence[tuple[bytes, bytes | None]]) -> None:
         """Takes the next pages."""
@@ -110,6 +114,10 @@ class Restoration:
         else:
             self.stale |= {key for key in self._keys if key == LEARNED_KEY or cell_of(key) is not None}
 
+    def seen(self, outlook: Outlook) -> None:
+        """Puts what was seen of packs back into ``outlook``."""
+        outlook.restore(self._seen)
+
     def _begin_lineage(self, lineage: int) -> None:
         self.lineage = lineage
         self.stale |= self._keys
@@ -118,6 +126,7 @@ class Restoration:
         self._mark = None
         self._width = Width()
         self._followed.clear()
+        self._seen.clear()
         if len(self.cells.packs.by_id) or self.cells.packs.last_step:
             self.cells = self._new_cells()
 
@@ -132,11 +141,8 @@ class Restoration:
                 self._mark = page
             case Gone():
                 self._end(pack_id, page)
-            case Learned():
-                self._width = Width(page.level)
-            case Watched():
-                if (cell := cell_of(key)) is not None:
-                    self._followed[cell] = page.cell
+            case Learned() | Watched() | Seen():
+                self._take_learned(key, page)
             case Head():
                 pack = self._pack(pack_id, page)
                 if pack is not None:
@@ -153,9 +159,19 @@ class Restoration:
                     if part is Part.OPEN:
                         self.cells.packs.rows["stands_at"][pack.index] = page.offset
 
+    def _take_learned(self, key: bytes, page: Learned | Watched | Seen) -> None:
+        if isinstance(page, Learned):
+            self._width = Width(page.level)
+        elif isinstance(page, Seen):
+            self._seen[pack_of(key)] = page.pack
+        elif (cell := cell_of(key)) is not None:
+            self._followed[cell] = page.cell
+
     def _forget(self, key: bytes) -> None:
-        """A page of what was learned was taken away; of a pack's pages, `Gone` tells."""
-        if (cell := cell_of(key)) is not None:
+        """A page of what was learned or seen was taken away; of a pack's pages, `Gone` tells."""
+        if is_seen(key):
+            self._seen.pop(pack_of(key), None)
+        elif (cell := cell_of(key)) is not None:
             self._followed.pop(cell, None)
         elif key == LEARNED_KEY:
             self._width = Width()

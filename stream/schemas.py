@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from stream.records import CellSample, PackFrame, Prediction, Telemetry
+from stream.records import Alert, CellSample, PackFrame, PackRollup, Prediction, Telemetry
 from stream.refusal import Reason
 from stream.settings import TopicSettings
 
@@ -30,11 +30,12 @@ def json_schema(record: Any, title: str) -> dict[str, Any]:
 def asyncapi(version: str) -> dict[str, Any]:
     """The AsyncAPI 3 document of the topics that the stream reads and writes, by their default names."""
     _, components = msgspec.json.schema_components(
-        (PackFrame, CellSample, Prediction), ref_template="#/components/schemas/{name}"
+        (PackFrame, CellSample, Prediction, PackRollup, Alert), ref_template="#/components/schemas/{name}"
     )
     topics = TopicSettings()
     of_pack = "The pack's id, so that all its records are in one partition, in order."
     of_cell = "PACK/CELL. The partition is that of the telemetry it came from (counted round, if there are fewer)."
+    whose_pack = "The pack's id. The partition is that of its predictions."
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -54,11 +55,19 @@ def asyncapi(version: str) -> dict[str, Any]:
                 "CellSample",
             ),
             "predictions": _channel(topics.predictions, "What each cell is and will be.", "Prediction"),
+            "packs": _channel(
+                topics.packs,
+                "Each pack by its cells' newest predictions: compacted, and null once a pack is forgotten.",
+                "PackRollup",
+            ),
+            "alerts": _channel(topics.alerts, "What begins, or ceases, to need a person.", "Alert"),
             "deadLetters": _channel(topics.dead_letters, "Records that could not be used, untouched.", "DeadLetter"),
         },
         "operations": {
             "receiveTelemetry": _operation("receive", "telemetry"),
             "sendPredictions": _operation("send", "predictions"),
+            "sendPacks": _operation("send", "packs"),
+            "sendAlerts": _operation("send", "alerts"),
             "sendDeadLetters": _operation("send", "deadLetters"),
         },
         "components": {
@@ -66,6 +75,8 @@ def asyncapi(version: str) -> dict[str, Any]:
                 "PackFrame": _message("PackFrame", "All cells of one series string at one instant.", of_pack),
                 "CellSample": _message("CellSample", "One cell at one instant.", of_pack),
                 "Prediction": _message("Prediction", "One prediction of one cell.", of_cell),
+                "PackRollup": _message("PackRollup", "A pack by its cells' newest predictions.", whose_pack),
+                "Alert": _message("Alert", "Something that needs a person begins, or is over.", whose_pack),
                 "DeadLetter": {
                     "summary": "The original key and bytes; the headers say why.",
                     "headers": {
@@ -88,6 +99,8 @@ def documents(version: str) -> dict[str, dict[str, Any]]:
     return {
         "schemas/telemetry.json": json_schema(Telemetry, "cyclecast telemetry record, version 1"),
         "schemas/prediction.json": json_schema(Prediction, "cyclecast prediction record, version 1"),
+        "schemas/pack.json": json_schema(PackRollup, "cyclecast roll-up of a pack, version 1"),
+        "schemas/alert.json": json_schema(Alert, "cyclecast alert, version 1"),
         "asyncapi.json": asyncapi(version),
     }
 

@@ -153,6 +153,21 @@ class StateSettings(Frozen):
     start: Literal["keep", "reset"] = "keep"
 
 
+class AlertSettings(Frozen):
+    """From where on something needs a person. An alert begins, and ends, after ``patience`` predictions in a row."""
+
+    patience: int = Field(default=3, ge=1, le=100)
+    outlier_soh: float = Field(default=0.03, gt=0, lt=1)
+    fade_soh: float = Field(default=0.03, gt=0, lt=1)
+    p_warranty: float = Field(default=0.5, gt=0, lt=1)
+
+
+class WarrantySettings(Frozen):
+    """For how many cycles a cell is said to last; without it nothing is said of a warranty."""
+
+    cycles: PositiveInt | None = None
+
+
 class LogSettings(Frozen):
     """How much is logged."""
 
@@ -179,6 +194,8 @@ class Settings(BaseSettings):
     commit: CommitSettings = CommitSettings()
     limits: LimitSettings = LimitSettings()
     state: StateSettings = StateSettings()
+    alerts: AlertSettings = AlertSettings()
+    warranty: WarrantySettings = WarrantySettings()
     log: LogSettings = LogSettings()
     http: HttpSettings = HttpSettings()
 

@@ -94,7 +94,7 @@ class Shadow:
         if predicted.error is not None or predicted.quantiles is None:
             raise predicted.error or RuntimeError("no answer")
         told = self._publisher.predictions(predicted.batch, predicted.quantiles, predicted.model_id)
-        await (await self._sink.send(told))
+        await (await self._sink.send(told.messages))
         if (index := self._soh[1]) is None:
             return
         count = predicted.batch.filled

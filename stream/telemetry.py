@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, Metric, generate_latest
 
+from stream.records import AlertKind
 from stream.refusal import Reason
 from stream.score import Fate
 
@@ -78,6 +79,8 @@ class Telemetry:
         self.interval_factor = gauge(
             "interval_factor", "By how much intervals are wider than the model's own.", "partition"
         )
+        self.alerts = counter("alerts_total", "Alerts that began (raised) and ended (over), by kind.", "kind", "result")
+        self.alerts_standing = gauge("alerts_standing", "Alerts that stand, by kind.", "kind")
         self._scores: deque[tuple[float, bool]] = deque(maxlen=NEWEST)
         mean_error = gauge("soh_error", "Mean absolute error of SOH over the newest truths that were scored.")
         mean_error.set_function(lambda: self._mean(0))
@@ -92,6 +95,10 @@ class Telemetry:
             self.shadow_windows.labels(result)
         for reason in Reason:
             self.dead_letters.labels(reason.value)
+        for kind in AlertKind:
+            self.alerts_standing.labels(kind.value)
+            for result in ("raised", "over"):
+                self.alerts.labels(kind.value, result)
         for fate in Fate:
             self.truths.labels(fate.value)
         self._model = Info("model", "The model that answers.", namespace="cyclecast", registry=registry)

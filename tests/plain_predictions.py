@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import numpy as np
 
 from model.block import LATE_INPUT, MASKED_INPUT, OUT_OF_DISTRIBUTION
@@ -13,7 +15,13 @@ FLAG_NAMES = {LATE_INPUT: "late_input", MASKED_INPUT: "masked_input", OUT_OF_DIS
 
 
 def plain_predictions(
-    batch: Batch, quantiles: np.ndarray, model_id: str, targets: tuple[Target, ...], eol_soh: float, min_steps: int
+    batch: Batch,
+    quantiles: np.ndarray,
+    model_id: str,
+    targets: tuple[Target, ...],
+    eol_soh: float,
+    min_steps: int,
+    warranty_cycles: int | None = None,
 ) -> list[Prediction]:
     told = []
     for segment in batch.segments:
@@ -25,6 +33,8 @@ def plain_predictions(
             names = ["insufficient_data"] * short
             names += [name for bit, name in FLAG_NAMES.items() if flags & bit] + ["degraded"] * failed
             answers = {} if short or failed else _answers(quantiles[row], float(nominal_ah), targets, eol_soh)
+            if "rul_cycles" in answers and warranty_cycles is not None and 0 <= cycle <= warranty_cycles:
+                answers["p_warranty"] = round(_crossing(answers["rul_cycles"], warranty_cycles - int(cycle)), 6)
             told.append(
                 Prediction(
                     1,
@@ -40,6 +50,12 @@ def plain_predictions(
                 )
             )
     return told
+
+
+def _crossing(left: RemainingLife, warranty: int) -> float:
+    """The share of lives that end by then, if each side of the median is half of a normal distribution."""
+    width = max(left.p50 - left.p05 if warranty < left.p50 else left.p95 - left.p50, 1e-3)
+    return NormalDist(left.p50, width / NormalDist().inv_cdf(0.95)).cdf(warranty)
 
 
 def _answers(quantiles: np.ndarray, nominal_ah: float, targets: tuple[Target, ...], eol_soh: float) -> dict:

@@ -99,7 +99,8 @@ async def access(settings: Settings) -> Access:
     """What the broker lets this process see, read, write and join; writes nothing. Raises `Retry` with no broker."""
     topics = settings.topics
     async with _consumer(settings, group=settings.kafka.group) as consumer, _producer(settings) as producer:
-        wanted = (topics.telemetry, topics.predictions, topics.dead_letters, state_topic(settings))
+        results = (topics.predictions, topics.packs, topics.alerts, topics.dead_letters)
+        wanted = (topics.telemetry, *results, state_topic(settings))
         known = await partitions_by_topic(settings)
         partitions = {name: len(known[name]) for name in wanted if name in known}
         read = {name: await _answer(_read(consumer, name)) for name in partitions}

@@ -58,6 +58,8 @@ def wanted(settings: Settings) -> list[Topic]:
     return [
         Topic(topics.telemetry, *size, {}),
         Topic(topics.predictions, *size, {}),
+        Topic(topics.packs, *size, {"cleanup.policy": "compact"}),
+        Topic(topics.alerts, *size, {}),
         Topic(topics.dead_letters, *size, {"max.message.bytes": str(DEAD_LETTER_BYTES)}),
     ]
 

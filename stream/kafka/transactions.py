@@ -172,7 +172,9 @@ class _Lane:
         except TimeoutError:
             raise Fatal(f"no producer for {self.partition} could be started within {OPEN_S:.0f} s") from None
         # All that it writes to: of a topic that is not named the client forgets the leader once others are.
-        self._producer.client.set_topics((settings.topics.predictions, settings.topics.dead_letters, self._state_topic))
+        topics = settings.topics
+        written = (topics.predictions, topics.packs, topics.alerts, topics.dead_letters, self._state_topic)
+        self._producer.client.set_topics(written)
 
     async def add(self, tickets: Sequence[Ticket]) -> None:
         async with self._changed:

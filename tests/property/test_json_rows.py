@@ -18,6 +18,7 @@ from stream.offsets import Ticket
 from stream.publisher import Publisher
 from stream.records import Prediction
 from stream.seams import Message, Partition
+from stream.settings import TopicSettings
 from tests.plain_predictions import plain_predictions
 
 MIN_STEPS = 3
@@ -61,21 +62,22 @@ def test_rows_are_what_the_encoder_writes_of_each(told):
     topic=NAMES,
     models=st.lists(NAMES, min_size=1, max_size=3),
     seed=st.integers(0, 2**32 - 1),
+    warranty=st.one_of(st.none(), st.integers(1, 3000)),
 )
-def test_a_batch_is_told_as_its_predictions_are_one_by_one(targets, owners, topic, models, seed):
+def test_a_batch_is_told_as_its_predictions_are_one_by_one(targets, owners, topic, models, seed, warranty):
     rng = np.random.default_rng(seed)
     publisher = Publisher(
         Codec(1000),
-        predictions_topic="to",
-        dead_letters_topic="letters",
+        TopicSettings(predictions="to"),
         targets=targets,
         eol_soh=0.8,
         min_steps=MIN_STEPS,
+        warranty_cycles=warranty,
     )
     for model in models:  # forms are kept from batch to batch
         batch, quantiles = drawn(rng, owners, topic, len(targets))
-        expected = plain_predictions(batch, quantiles, model, targets, 0.8, MIN_STEPS)
-        told = publisher.predictions(batch, quantiles, model)
+        expected = plain_predictions(batch, quantiles, model, targets, 0.8, MIN_STEPS, warranty)
+        told = publisher.predictions(batch, quantiles, model).messages
         assert told == [
             Message(
                 "to",

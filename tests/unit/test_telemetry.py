@@ -35,6 +35,8 @@ CONTRACT = {
     "cyclecast_shadow_soh_difference_total": set(),
     "cyclecast_truths_total": {"result"},
     "cyclecast_truths_waiting": set(),
+    "cyclecast_alerts_total": {"kind", "result"},
+    "cyclecast_alerts_standing": {"kind"},
     "cyclecast_soh_error": set(),
     "cyclecast_soh_coverage": set(),
     "cyclecast_interval_factor": {"partition"},

@@ -1,7 +1,7 @@
 """Which alerts a pack's predictions begin and end, in compiled code.
 
-Every rule is debounced alike: an alert begins when its condition held in ``patience`` predictions of the cell in a row,
-and is over when it did not in as many. A prediction without a value says nothing of the conditions that need one.
+All are debounced alike: an alert begins when its condition held in ``patience`` predictions of the cell in a row, and
+is over when in as many that was clearly not so. One without a value says nothing of the conditions that need one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ END_OF_LIFE, WARRANTY, SUDDEN_FADE, OUTLIER, SENSOR_FAULT, OUT_OF_DISTRIBUTION =
 _NEED_A_VALUE = SENSOR_FAULT  # kinds before this one
 
 # A cell by its number, its newest answer, and what its alerts remember. usual_soh: an exponential mean of its medians.
-# streak: how often in a row the condition of each kind held, or did not, if negative. standing: bits of `KINDS`.
+# streak: of each kind the predictions in a row that speak against how it is. standing: bits of `KINDS`.
 CELL = np.dtype(
     [
         ("number", np.int32),
@@ -30,11 +30,11 @@ CELL = np.dtype(
         ("rul_cycles", np.float32, (3,)),
         ("p_warranty", np.float32),
         ("usual_soh", np.float32),
-        ("streak", np.int8, (_COUNT,)),
+        ("streak", np.uint8, (_COUNT,)),
         ("standing", np.uint8),
     ]
 )
-# An alert that begins or ends with an answer. value and limit: what was compared, NaN where nothing was.
+# An alert that begins or ends with an answer. value: what was compared with which limit, NaN where nothing was.
 EVENT = np.dtype(
     [("answer", np.int64), ("kind", np.int64), ("raised", np.bool_), ("value", np.float64), ("limit", np.float64)]
 )
@@ -74,13 +74,16 @@ def judge(cells: NDArray[Any], answers: NDArray[Any], rule: Rule) -> NDArray[Any
 @njit(cache=True, nogil=True, error_model="numpy")
 def _judge(cells, place, answers, rule, events):  # type: ignore[no-untyped-def]
     found = begin = 0
-    value, limit = np.empty(_COUNT), np.empty(_COUNT)
+    value, limit, clear = np.empty(_COUNT), np.empty(_COUNT), np.empty(_COUNT)
+    drop = np.empty(answers.shape[0])
     while begin < answers.shape[0]:
         end = begin
         while end < answers.shape[0] and answers[end].offset == answers[begin].offset:
             answer, cell = answers[end], cells[place[end]]
+            drop[end] = cell.usual_soh - answer.soh[1]
             if not np.isnan(answer.soh[1]):
                 cell.soh[:] = answer.soh
+                cell.usual_soh = answer.soh[1] if np.isnan(drop[end]) else cell.usual_soh - drop[end] / USUAL_OF
             if not np.isnan(answer.rul_cycles[1]):
                 cell.rul_cycles[:] = answer.rul_cycles
                 cell.p_warranty = answer.p_warranty
@@ -88,63 +91,56 @@ def _judge(cells, place, answers, rule, events):  # type: ignore[no-untyped-def]
         median, spread = _middle(cells)
         for at in range(begin, end):
             answer, cell = answers[at], cells[place[at]]
-            value[:], limit[:] = np.nan, np.nan
+            value[:], limit[:], clear[:] = np.nan, np.nan, np.nan
             answered = not (np.isnan(answer.soh[1]) and np.isnan(answer.rul_cycles[1]))
             if answered:
-                _compare(cell, answer, median, spread, rule, value, limit)
-            for kind in range(_COUNT):
+                _compare(cell, answer, drop[at], median, spread, rule, value, limit, clear)
+            for kind in range(0 if answered else _NEED_A_VALUE, _COUNT):
+                stands = cell.standing & (1 << kind) != 0
                 if kind == SENSOR_FAULT:
-                    holds = answer.flags & MASKED_INPUT != 0
+                    against = (answer.flags & MASKED_INPUT != 0) != stands
                 elif kind == OUT_OF_DISTRIBUTION:
-                    holds = answer.flags & STRANGE != 0
+                    against = (answer.flags & STRANGE != 0) != stands
+                elif stands:
+                    against = not value[kind] > clear[kind]
                 else:
-                    holds = value[kind] > limit[kind]
-                if (answered or kind >= _NEED_A_VALUE) and _turned(cell, kind, holds, rule.patience):
+                    against = value[kind] > limit[kind]
+                cell.streak[kind] = cell.streak[kind] + 1 if against else 0
+                if cell.streak[kind] >= rule.patience:
+                    cell.streak[kind] = 0
+                    cell.standing ^= 1 << kind
                     event = events[found]
-                    event.answer, event.kind, event.raised = at, kind, holds
-                    event.value, event.limit = value[kind], limit[kind]
+                    event.answer, event.kind, event.raised = at, kind, not stands
+                    event.value, event.limit = value[kind], clear[kind] if stands else limit[kind]
                     found += 1
         begin = end
     return found
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _compare(cell, answer, median, spread, rule, value, limit):  # type: ignore[no-untyped-def]
-    """What each condition compares: it holds where the value is above the limit. The usual SOH moves on."""
+def _compare(cell, answer, drop, median, spread, rule, value, limit, clear):  # type: ignore[no-untyped-def]
+    """What each condition compares: it holds where the value is above the limit, and clearly does not where it is not
+    above ``clear``.
+    """
     low, soh, high = answer.soh
     value[END_OF_LIFE], limit[END_OF_LIFE] = rule.eol_soh - soh, 0.0
     value[WARRANTY], limit[WARRANTY] = answer.p_warranty, rule.p_warranty
     # A drop that the model is unsure of by as much is no news.
-    value[SUDDEN_FADE], limit[SUDDEN_FADE] = cell.usual_soh - soh, max(rule.fade_soh, (high - low) / 2)
-    value[OUTLIER], limit[OUTLIER] = median - soh, max(rule.outlier_soh, _SIGMAS * spread)
-    if np.isnan(cell.usual_soh):
-        cell.usual_soh = soh
-    elif not np.isnan(soh):
-        cell.usual_soh += (soh - cell.usual_soh) / USUAL_OF
+    value[SUDDEN_FADE], limit[SUDDEN_FADE] = drop, max(rule.fade_soh, (high - low) / 2)
+    value[OUTLIER], limit[OUTLIER] = median - cell.usual_soh, max(rule.outlier_soh, _SIGMAS * spread)
+    clear[:] = limit / 2
+    clear[END_OF_LIFE] = low - soh  # even the 5 % quantile is at the end of life or above it
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _middle(cells):  # type: ignore[no-untyped-def]
-    """Median and deviation (from the median distance to it) of the cells' SOH; NaN where there are too few."""
+    """Median and deviation (from the median distance to it) of the cells' usual SOH; NaN where there are too few."""
     soh = np.empty(cells.shape[0])
     count = 0
     for cell in cells:
-        if not np.isnan(cell.soh[1]):
-            soh[count], count = cell.soh[1], count + 1
+        if not np.isnan(cell.usual_soh):
+            soh[count], count = cell.usual_soh, count + 1
     if count < LEAST_CELLS:
         return np.nan, np.nan
     median = np.median(soh[:count])
     return median, _SIGMA_OF_MAD * np.median(np.abs(soh[:count] - median))
-
-
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _turned(cell, kind, holds, patience):  # type: ignore[no-untyped-def]
-    """Counts on; whether the alert begins or ends with this."""
-    streak = cell.streak[kind]
-    streak = min(max(streak, 0) + 1, patience) if holds else max(min(streak, 0) - 1, -patience)
-    cell.streak[kind] = streak
-    stands = cell.standing & (1 << kind) != 0
-    if stands == holds or abs(streak) < patience:
-        return False
-    cell.standing ^= 1 << kind
-    return True

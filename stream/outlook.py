@@ -158,7 +158,7 @@ class Outlook:
         )
 
     def _weakest(self, cells: NDArray[Any], factor: float | None) -> list[WeakCell]:
-        medians = cells["soh"][:, 1]
+        medians = cells["soh"][:, 1].astype(float).round(6)  # as published: of equals the first
         order = np.argsort(medians, kind="stable")[: min(WEAKEST, np.count_nonzero(np.isfinite(medians)))]
         return [
             WeakCell(

@@ -20,7 +20,7 @@ def answer(
     rul_cycles: float = nan,
     p_warranty: float = nan,
     flags: int = 0,
-    half_width: float = 0.01,
+    half_width: float = 0.005,
 ) -> np.ndarray:
     """An `ANSWER`, a scalar, that the record at offset ``at`` made due."""
     made = np.zeros((), ANSWER)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,17 +16,25 @@ from stream.clock import SystemClock
 from stream.delivery import AtLeastOnce
 from stream.memory import MemorySink, MemorySource
 from stream.seams import Partition, Record
-from stream.settings import ModelSettings, Settings
+from stream.settings import Settings
 from stream.telemetry import Telemetry
 from tests.service import identities
 
 SHOWN = 3
 
-Oracle = dict[tuple[str, int, int], dict[str, Any]]
+Published = Sequence[dict[str, Any]]
+Predictions = Mapping[tuple[str, int, int], dict[str, Any]]
 
 
-def clean_run(model: Path, telemetry: Iterable[Record], *, adapt_intervals: bool = False) -> Oracle:
-    """The predictions of an undisturbed run in memory, by identity. A partitioner chooses their source."""
+class Oracle(dict[tuple[str, int, int], dict[str, Any]]):
+    """Predictions by identity, and what follows from them: alerts, and the newest roll-up of each pack."""
+
+    alerts: Published = ()
+    rollups: Published = ()
+
+
+def clean_run(model: Path, telemetry: Iterable[Record], **more: Any) -> Oracle:
+    """What an undisturbed run in memory publishes, with ``more`` settings. A partitioner chooses the source of it."""
     artifact = load(model)
     source, sink, counted, clock = (
         MemorySource({Partition("t", 0): telemetry}),
@@ -36,10 +44,21 @@ def clean_run(model: Path, telemetry: Iterable[Record], *, adapt_intervals: bool
     )
     outlet = AtLeastOnce(sink, source.commit, interval_s=1.0, telemetry=counted, clock=clock)
     answering = Predictor(artifact, "cpu", "fp32")
-    settings = Settings(model=ModelSettings(adapt_intervals=adapt_intervals))
+    settings = Settings.model_validate(more)
     asyncio.run(assemble(source, outlet, answering, artifact.manifest, settings, telemetry=counted, clock=clock).run())
-    found = [json.loads(message.value or b"") for message in sink.messages["bms.predictions"]]
-    return dict(zip(identities(found), found, strict=True))
+    topics = settings.topics
+    found, alerts, rollups = (
+        [json.loads(message.value or b"") for message in sink.messages.get(topic, ())]
+        for topic in (topics.predictions, topics.alerts, topics.packs)
+    )
+    oracle = Oracle(zip(identities(found), found, strict=True))
+    oracle.alerts, oracle.rollups = alerts, last_of_each(rollups)
+    return oracle
+
+
+def last_of_each(rollups: Iterable[dict[str, Any]]) -> Published:
+    """The newest of each pack."""
+    return [*{each["pack_id"]: each for each in rollups}.values()]
 
 
 class Agreement(NamedTuple):
@@ -51,7 +70,7 @@ class Agreement(NamedTuple):
     wrong: int
 
 
-def compare(found: Sequence[dict[str, Any]], oracle: Oracle) -> Agreement:
+def compare(found: Published, oracle: Predictions) -> Agreement:
     """Counts what is published again, what is not, and what should not be or is not what it should be.
 
     Wrong are unknown identities, other values than the oracle's, and cells whose steps first appear out of order.
@@ -71,7 +90,20 @@ def compare(found: Sequence[dict[str, Any]], oracle: Oracle) -> Agreement:
     return Agreement(len(found), len(found) - len(seen), len(oracle.keys() - seen), wrong)
 
 
-def agree(found: Sequence[dict[str, Any]], oracle: Oracle, *, once: bool) -> Agreement:
+def compare_packs(alerts: Published, rollups: Published, oracle: Oracle) -> Agreement:
+    """The same of alerts, which are named by their kind, too, and of all roll-ups, of which the newest count."""
+    keys = ("pack_id", "cell", "kind", "step")
+    expected = {tuple(each[key] for key in keys): each for each in oracle.alerts}
+    expected |= {(each["pack_id"],): each for each in oracle.rollups}
+    found = [(tuple(each[key] for key in keys), each) for each in alerts]
+    found += [((each["pack_id"],), each) for each in last_of_each(rollups)]
+    names = {name for name, _ in found}
+    wrong = [each for name, each in found if name not in expected or not _same(each, expected[name])]
+    print(*(f"wrong: {each}" for each in wrong[:SHOWN]), sep="\n")
+    return Agreement(len(found), len(found) - len(names), len(expected.keys() - names), len(wrong))
+
+
+def agree(found: Published, oracle: Predictions, *, once: bool) -> Agreement:
     """All of the oracle's predictions are there, and no other; each once, or at least once and the same each time."""
     counted = compare(found, oracle)
     assert (counted.missing, counted.wrong) == (0, 0), counted

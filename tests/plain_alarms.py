@@ -19,9 +19,8 @@ class PlainPack:
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
-        self.soh: dict[int, float] = {}
         self.usual: dict[int, float] = {}
-        self.held: dict[tuple[int, AlertKind], list[bool]] = defaultdict(list)
+        self.against: dict[tuple[int, AlertKind], list[bool]] = defaultdict(list)
         self.standing: set[tuple[int, AlertKind]] = set()
 
     def take(self, answers: np.ndarray) -> list[tuple[int, AlertKind, bool]]:
@@ -29,37 +28,46 @@ class PlainPack:
         found = []
         for _, group in groupby(answers, key=lambda answer: int(answer["offset"])):
             record = list(group)
-            self.soh |= {int(each["cell"]): float(each["soh"][1]) for each in record if np.isfinite(each["soh"][1])}
-            for answer in record:
-                for kind, holds in self._conditions(answer).items():
-                    if self._turned((int(answer["cell"]), kind), holds):
-                        found.append((int(answer["cell"]), kind, holds))
+            drops = [self._learned(int(answer["cell"]), float(answer["soh"][1])) for answer in record]
+            for answer, drop in zip(record, drops, strict=True):
+                for kind, (holds, clearly_not) in self._conditions(answer, drop).items():
+                    whose = int(answer["cell"]), kind
+                    if self._turned(whose, against=clearly_not if whose in self.standing else holds):
+                        found.append((*whose, whose in self.standing))
         return found
 
-    def _conditions(self, answer: Any) -> dict[AlertKind, bool]:
+    def _learned(self, cell: int, soh: float) -> float:
+        """How much lower it is than usual; from now on it counts to that."""
+        drop = self.usual.get(cell, np.nan) - soh
+        if np.isfinite(soh):
+            self.usual[cell] = float(np.float32(soh if np.isnan(drop) else self.usual[cell] - drop / USUAL_OF))
+        return drop
+
+    def _conditions(self, answer: Any, drop: float) -> dict[AlertKind, tuple[bool, bool]]:
+        """Of each kind whether its condition holds, and whether it clearly does not."""
         cell, (low, soh, high) = int(answer["cell"]), answer["soh"].astype(float)
         found = {}
         if np.isfinite(soh) or np.isfinite(answer["rul_cycles"][1]):
-            usual = self.usual.get(cell, np.nan)
-            others = list(self.soh.values()) if len(self.soh) >= LEAST_CELLS else [np.nan]
+            others = list(self.usual.values()) if len(self.usual) >= LEAST_CELLS else [np.nan]
             middle = median(others)
             spread = 1.4826 * median(abs(each - middle) for each in others)
+            p, below = float(answer["p_warranty"]), middle - self.usual.get(cell, np.nan)
+            fade, apart = max(self.rule.fade_soh, (high - low) / 2), max(self.rule.outlier_soh, 4 * spread)
             found = {
-                AlertKind.END_OF_LIFE: soh < self.rule.eol_soh,
-                AlertKind.WARRANTY: bool(answer["p_warranty"] > self.rule.p_warranty),
-                AlertKind.SUDDEN_FADE: usual - soh > max(self.rule.fade_soh, (high - low) / 2),
-                AlertKind.OUTLIER: middle - soh > max(self.rule.outlier_soh, 4 * spread),
+                AlertKind.END_OF_LIFE: (soh < self.rule.eol_soh, not low < self.rule.eol_soh),
+                AlertKind.WARRANTY: (p > self.rule.p_warranty, not p > self.rule.p_warranty / 2),
+                AlertKind.SUDDEN_FADE: (drop > fade, not drop > fade / 2),
+                AlertKind.OUTLIER: (below > apart, not below > apart / 2),
             }
-            if np.isfinite(soh):
-                self.usual[cell] = soh if np.isnan(usual) else usual + (soh - usual) / USUAL_OF
-        found[AlertKind.SENSOR_FAULT] = bool(answer["flags"] & MASKED_INPUT)
-        found[AlertKind.OUT_OF_DISTRIBUTION] = bool(answer["flags"] & OUT_OF_DISTRIBUTION)
+        for kind, bit in ((AlertKind.SENSOR_FAULT, MASKED_INPUT), (AlertKind.OUT_OF_DISTRIBUTION, OUT_OF_DISTRIBUTION)):
+            found[kind] = bool(answer["flags"] & bit), not answer["flags"] & bit
         assert list(found) == [kind for kind in KINDS if kind in found]
         return found
 
-    def _turned(self, whose: tuple[int, AlertKind], holds: bool) -> bool:
-        self.held[whose].append(holds)
-        if (whose in self.standing) == holds or self.held[whose][-self.rule.patience :] != [holds] * self.rule.patience:
+    def _turned(self, whose: tuple[int, AlertKind], *, against: bool) -> bool:
+        self.against[whose].append(against)
+        if self.against[whose][-self.rule.patience :] != [True] * self.rule.patience:
             return False
+        self.against[whose].clear()
         self.standing ^= {whose}
         return True

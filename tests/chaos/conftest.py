@@ -29,6 +29,8 @@ RUNS: pytest.StashKey[list[Run]] = pytest.StashKey()
 RESULTS = Path("build", "chaos.json")
 PACKS = [f"P{number}" for number in range(8)]
 FRAMES, CELLS = 600, 4
+# Alerts that begin and end again: an untrained model says lives of two cycles.
+WATCHFUL = {"alerts": {"patience": 2}, "warranty": {"cycles": 9}}
 BAD_EVERY = 97
 
 
@@ -62,7 +64,7 @@ def _seed(item: pytest.Item) -> int | None:
 def hasty(bootstrap: str, name: str, model: Path, **more: int) -> Settings:
     """Settings of pods that do everything in small pieces and soon, so that there is always something to interrupt."""
     often = {"batch": {"max_windows": 8}, "state": {"page_interval_s": 0.5}}
-    return settings(bootstrap, name, model, **{"session_timeout_ms": 3000, **often, **more})
+    return settings(bootstrap, name, model, **{"session_timeout_ms": 3000, **often, **WATCHFUL, **more})
 
 
 @pytest.fixture(scope="package")
@@ -85,7 +87,7 @@ def telemetry() -> list[Record]:
 @pytest.fixture(scope="package")
 def oracle(model: Path, telemetry: list[Record]) -> Oracle:
     """What the telemetry should give."""
-    return clean_run(model, telemetry)
+    return clean_run(model, telemetry, **WATCHFUL)
 
 
 @pytest.fixture(scope="package")

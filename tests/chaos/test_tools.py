@@ -15,7 +15,7 @@ from stream.kafka.broker import HOST
 from tests.chaos.conftest import others_turns
 from tests.kafka import disk
 from tests.kafka.proxy import Proxy
-from tests.oracle import Agreement, Oracle, agree, compare
+from tests.oracle import Agreement, Oracle, agree, compare, compare_packs
 
 
 def test_the_comparison_counts_what_is_twice_missing_unknown_changed_and_out_of_order(oracle: Oracle) -> None:
@@ -32,6 +32,17 @@ def test_the_comparison_counts_what_is_twice_missing_unknown_changed_and_out_of_
     with pytest.raises(AssertionError):
         agree([*good, good[0]], oracle, once=True)
     assert agree([*good, good[0]], oracle, once=False).duplicates == 1
+
+
+def test_the_comparison_counts_alerts_and_newest_roll_ups_likewise(oracle: Oracle) -> None:
+    alerts, rollups = copy.deepcopy([*oracle.alerts]), copy.deepcopy([*oracle.rollups])
+    assert {each["raised"] for each in alerts} == {True, False}
+    size = len(alerts) + len(rollups)
+    assert compare_packs(alerts, rollups, oracle) == Agreement(size, 0, 0, 0)
+    assert compare_packs([*alerts, alerts[0]], [rollups[0], *rollups], oracle) == Agreement(size + 1, 1, 0, 0)
+    assert compare_packs(alerts[1:], rollups[1:], oracle) == Agreement(size - 2, 0, 2, 0)
+    earlier = {**rollups[0], "alerts": {"warranty": 99}}
+    assert compare_packs(alerts, [*rollups, earlier], oracle) == Agreement(size, 0, 0, 1)
 
 
 @pytest.mark.parametrize(("seeds", "schedules"), [(50, 12), (3, 5), (7, 1)])

@@ -36,7 +36,7 @@ def test_a_pack_is_as_good_as_its_weakest_cell_at_each_quantile():
     )
     assert (rollup.pack_id, rollup.t_ms, rollup.cycle, rollup.model) == ("P1", 7000, 7, MODEL)
     assert (rollup.cells, rollup.answered) == (4, 3)
-    assert rollup.soh == Interval(0.83, 0.91, 0.92)
+    assert rollup.soh == Interval(0.83, 0.91, 0.915)
     assert rollup.rul_cycles == RemainingLife(270.0, 300.0, 330.0, 0.8)
     assert (rollup.p_warranty, rollup.soh_median, rollup.soh_spread) == (0.4, 0.93, 0.04)
     assert rollup.source == Origin("bms.telemetry", 3, 7)
@@ -88,7 +88,7 @@ def test_every_kind_of_alert_is_told_in_words_and_counted_while_it_stands(kind):
         AlertKind.END_OF_LIFE: {"soh": 0.75},
         AlertKind.WARRANTY: {"rul_cycles": 10.0, "p_warranty": 0.9},
         AlertKind.SUDDEN_FADE: {"soh": 0.88},
-        AlertKind.OUTLIER: {"soh": 0.85},
+        AlertKind.OUTLIER: {"soh": 0.45},
         AlertKind.SENSOR_FAULT: {"flags": 2},
         AlertKind.OUT_OF_DISTRIBUTION: {"flags": 4},
     }[kind]
@@ -111,7 +111,7 @@ def test_a_newer_model_begins_what_is_usual_anew_and_nothing_else():
 
 def test_intervals_of_soh_are_as_wide_as_those_that_are_published():
     (rollup,) = outlook().settle([told(("P1", answer(0, 0.95, rul_cycles=500.0)))], factor=2.0).rollups
-    assert rollup.soh == rollup.weakest[0].soh == Interval(0.93, 0.95, 0.97)
+    assert rollup.soh == rollup.weakest[0].soh == Interval(0.94, 0.95, 0.96)
     assert rollup.rul_cycles == RemainingLife(450.0, 500.0, 550.0, 0.8)
 
 

@@ -62,6 +62,18 @@ def new_cells(numbers: NDArray[np.int32]) -> NDArray[Any]:
     return cells
 
 
+def with_cells(cells: NDArray[Any], numbers: NDArray[np.int32]) -> NDArray[Any]:
+    """The cells of a pack (`CELL` [c], by number), and new ones of those numbers (int32 [n]) that it has not."""
+    own = cells["number"]
+    if len(own):
+        place = np.searchsorted(own, numbers)
+        if (own.take(place, mode="clip") == numbers).all():
+            return cells
+    more = new_cells(np.union1d(own, numbers))
+    more[np.searchsorted(more["number"], own)] = cells
+    return more
+
+
 def judge(cells: NDArray[Any], answers: NDArray[Any], rule: Rule) -> NDArray[Any]:
     """Takes a pack's answers (`ANSWER` [n], in order) into its cells (`CELL` [c]); returns the `EVENT` [m] of them.
 

@@ -40,7 +40,11 @@ class Answers(NamedTuple):
     def joined(pieces: Iterable[Answers]) -> Iterator[Answers]:
         """The same with what one model said in one piece: batches end anywhere, in the midst of a record, too."""
         for model_id, group in groupby(pieces, key=attrgetter("model_id")):
-            messages, _, packs, rows = zip(*group, strict=True)
+            first, *others = group
+            if not others:
+                yield first
+                continue
+            messages, _, packs, rows = zip(first, *others, strict=True)
             yield Answers([*chain(*messages)], model_id, [*chain(*packs)], np.concatenate(rows))
 
     def part(self, start: int, stop: int) -> Answers:

@@ -25,6 +25,7 @@ from stream.pipeline import Pipeline
 from stream.publisher import Publisher
 from stream.records import PackFrame
 from stream.refusal import EARLIEST_MS
+from stream.rollup import survey
 from stream.runner import Model, ModelRunner
 from stream.scan import scan
 from stream.seams import Changelog, Sink, Source
@@ -126,6 +127,7 @@ def warm_kernels(manifest: Manifest) -> None:
         cells.update(admitted, cursor, out, 0, emit=True)
         crossing_probability(np.zeros((1, 3), np.float32), only)
         judge(new_cells(np.zeros(1, np.int32)), np.zeros(1, ANSWER), _rule(AlertSettings(), manifest.eol_soh))
+        survey(new_cells(np.zeros(1, np.int32)))
         rows(Forms(), only[:0], (), np.zeros((0, DECIMALS), np.int64), np.zeros((0, 0)))
         if manifest.novelty is not None:
             Novelty(manifest.steps, 1)(torch.from_numpy(out.windows))

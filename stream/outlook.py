@@ -7,7 +7,6 @@ end the same roll-ups, however it was cut into batches.
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -17,13 +16,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from model.adaptive import Bounds, widened
-from stream.alarms import CELL, KINDS, Rule, judge, new_cells
+from stream.alarms import CELL, KINDS, Rule, judge, new_cells, with_cells
 from stream.answers import ANSWER, Answers
-from stream.records import Alert, AlertKind, Interval, Origin, PackRollup, RemainingLife, WeakCell
+from stream.records import Alert, AlertKind, Origin, PackRollup
+from stream.rollup import known, numbered, rollup, survey
 from stream.seams import Partition
 
-WEAKEST = 5  # cells that a roll-up names
 FORM = hashlib.sha256(f"{CELL.descr}{ANSWER.descr}".encode()).hexdigest()[:12]
 
 
@@ -37,7 +35,7 @@ class PackOutlook:
 
 
 class Kept(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A `PackOutlook` as bytes (the cells' compressed), in a ``form`` that changes with what is kept."""
+    """A `PackOutlook` as bytes, in a ``form`` that changes with what is kept."""
 
     form: str
     model_id: str
@@ -72,14 +70,14 @@ class Outlook:
                 found += self._judged(pack_id, answers, own)
                 spoken_of[pack_id] = None
             alerts += (alert for _, alert in sorted(found, key=itemgetter(0)))
-        return Seen(alerts, [self._rollup(pack_id, self.packs[pack_id], factor) for pack_id in spoken_of])
+        return Seen(alerts, [self._rollup(pack_id, factor) for pack_id in spoken_of])
 
     def forget(self, pack_id: str) -> bool:
         """Gives a pack up; whether anything was known of it."""
         pack = self.packs.pop(pack_id, None)
         if pack is None:
             return False
-        self.standing -= _standing(pack.cells)
+        self.standing -= survey(pack.cells).standing
         self._changed[pack_id] = None
         return True
 
@@ -92,33 +90,33 @@ class Outlook:
         """Goes on from what was kept; what has another form is begun anew."""
         for pack_id, each in kept.items():
             if each.form == FORM:
-                cells = np.frombuffer(zlib.decompress(each.cells), CELL).copy()
+                cells = np.frombuffer(each.cells, CELL).copy()
                 self.packs[pack_id] = PackOutlook(each.model_id, cells, np.frombuffer(each.newest, ANSWER)[0])
-                self.standing += _standing(cells)
+                self.standing += survey(cells).standing
 
     def _judged(self, pack_id: str, answers: Answers, own: NDArray[np.int64]) -> list[tuple[int, Alert]]:
         """The alerts that the pack's ``own`` answers (places, int64 [n]) begin and end, each with the place of its."""
         model_id, rows = answers.model_id, answers.rows[own]
-        pack = self.packs.setdefault(pack_id, PackOutlook(model_id))
+        pack = self.packs.get(pack_id)
+        if pack is None:
+            pack = self.packs[pack_id] = PackOutlook(model_id)
         if pack.model_id != model_id:  # what is usual of one model is not so of another
             pack.model_id = model_id
             pack.cells["usual_soh"] = np.nan
-        known = pack.cells["number"]
-        if len(numbers := np.union1d(known, rows["cell"])) > len(known):
-            cells = new_cells(numbers)
-            cells[np.searchsorted(numbers, known)] = pack.cells
-            pack.cells = cells
+        pack.cells = with_cells(pack.cells, rows["cell"])
         pack.newest = rows[-1].copy()
         self._changed[pack_id] = None
         events = judge(pack.cells, rows, self.rule)
+        if not len(events):
+            return []
         np.add.at(self.standing, events["kind"], np.where(events["raised"], 1, -1))
         return [(int(own[event["answer"]]), self._alert(pack_id, model_id, rows, event)) for event in events]
 
     def _alert(self, pack_id: str, model_id: str, rows: NDArray[Any], event: Any) -> Alert:
         answer, kind, raised = rows[event["answer"]], KINDS[event["kind"]], bool(event["raised"])
-        value, limit = _known(event["value"]), _known(event["limit"])
+        value, limit = known(event["value"]), known(event["limit"])
         if kind is AlertKind.END_OF_LIFE:
-            value, limit = _known(answer["soh"][1]), self.rule.eol_soh
+            value, limit = known(answer["soh"][1]), self.rule.eol_soh
         return Alert(
             1,
             pack_id,
@@ -130,45 +128,15 @@ class Outlook:
             _reason(kind, value, limit) if raised else f"over for {self.rule.patience} predictions",
             model_id,
             self._origin(answer),
-            _numbered(answer),
+            numbered(answer),
             value,
             limit,
         )
 
-    def _rollup(self, pack_id: str, pack: PackOutlook, factor: float | None) -> PackRollup:
-        cells = pack.cells
-        soh, rul, p_warranty = (_answered(cells[name]) for name in ("soh", "rul_cycles", "p_warranty"))
-        medians = soh[:, 1] if len(soh) else None
-        return PackRollup(
-            1,
-            pack_id,
-            int(pack.newest["t_ms"]),
-            len(cells),
-            int(np.count_nonzero(np.isfinite(cells["soh"][:, 1]) | np.isfinite(cells["rul_cycles"][:, 1]))),
-            {kind: count for kind, count in zip(KINDS, _standing(cells).tolist(), strict=True) if count},
-            self._weakest(cells, factor),
-            pack.model_id,
-            self._origin(pack.newest),
-            _numbered(pack.newest),
-            None if medians is None else _interval(soh.min(0), factor),
-            None if medians is None else _known(np.median(medians)),
-            None if medians is None else _known(np.ptp(medians)),
-            RemainingLife(*_rounded(rul.min(0)), self.rule.eol_soh) if len(rul) else None,
-            _known(p_warranty.max()) if len(p_warranty) else None,
-        )
-
-    def _weakest(self, cells: NDArray[Any], factor: float | None) -> list[WeakCell]:
-        medians = cells["soh"][:, 1].astype(float).round(6)  # as published: of equals the first
-        order = np.argsort(medians, kind="stable")[: min(WEAKEST, np.count_nonzero(np.isfinite(medians)))]
-        return [
-            WeakCell(
-                int(cell["number"]),
-                _interval(cell["soh"], factor),
-                _interval(cell["rul_cycles"]) if np.isfinite(cell["rul_cycles"][1]) else None,
-                [kind for bit, kind in enumerate(KINDS) if cell["standing"] >> bit & 1],
-            )
-            for cell in cells[order]
-        ]
+    def _rollup(self, pack_id: str, factor: float | None) -> PackRollup:
+        pack = self.packs[pack_id]
+        source = self._origin(pack.newest)
+        return rollup(pack_id, pack.cells, pack.newest, pack.model_id, source, self.rule.eol_soh, factor)
 
     def _origin(self, answer: Any) -> Origin:
         return Origin(self.partition.topic, self.partition.number, int(answer["offset"]))
@@ -176,7 +144,7 @@ class Outlook:
     def _kept(self, pack: PackOutlook | None) -> Kept | None:
         if pack is None:
             return None
-        return Kept(FORM, pack.model_id, zlib.compress(pack.cells.tobytes(), 1), pack.newest.tobytes())
+        return Kept(FORM, pack.model_id, pack.cells.tobytes(), pack.newest.tobytes())
 
 
 def _by_pack(packs: Sequence[str]) -> list[tuple[str, NDArray[np.int64]]]:
@@ -185,38 +153,6 @@ def _by_pack(packs: Sequence[str]) -> list[tuple[str, NDArray[np.int64]]]:
     for at, pack_id in enumerate(packs):
         places.setdefault(pack_id, []).append(at)
     return [(pack_id, np.array(at)) for pack_id, at in places.items()]
-
-
-def _answered(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Of values [cells] or quantiles [cells, 3], those that were said."""
-    known: NDArray[np.float32] = values[np.isfinite(values if values.ndim == 1 else values[:, 1])]
-    return known
-
-
-def _standing(cells: NDArray[Any]) -> NDArray[np.int64]:
-    """Of how many cells each kind of alert stands, int64 [KINDS]."""
-    bits = cells["standing"][:, None] >> np.arange(len(KINDS)) & 1
-    counts: NDArray[np.int64] = bits.sum(0, dtype=np.int64)
-    return counts
-
-
-def _numbered(answer: Any) -> int | None:
-    return int(answer["cycle"]) if answer["cycle"] >= 0 else None
-
-
-def _interval(quantiles: NDArray[np.float32], factor: float | None = None) -> Interval:
-    if factor is None:
-        return Interval(*_rounded(quantiles))
-    return Interval(*_rounded(np.array(widened(_rounded(quantiles), factor))))
-
-
-def _rounded(quantiles: NDArray[np.floating]) -> Bounds:
-    """As all that is published."""
-    return Bounds(*(round(value, 6) for value in quantiles.tolist()))
-
-
-def _known(value: Any) -> float | None:
-    return round(float(value), 6) if np.isfinite(value) else None
 
 
 def _reason(kind: AlertKind, value: float | None, limit: float | None) -> str:

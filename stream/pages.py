@@ -89,7 +89,7 @@ class Watched(msgspec.Struct, frozen=True, array_like=True, tag="watched"):
 
 
 class Seen(msgspec.Struct, frozen=True, array_like=True, tag="seen", gc=False):
-    """How a pack looks by its newest predictions: some kilobytes, compressed."""
+    """How a pack looks by its newest predictions: some 45 bytes a cell."""
 
     lineage: int
     pack: Kept

@@ -15,7 +15,7 @@ from stream.assembly import assemble
 from stream.clock import SystemClock
 from stream.delivery import AtLeastOnce
 from stream.memory import MemorySink, MemorySource
-from stream.outlook import WEAKEST
+from stream.rollup import WEAKEST
 from stream.runner import Model
 from stream.seams import Partition, Record
 from stream.settings import Settings

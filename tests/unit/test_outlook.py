@@ -7,8 +7,9 @@ from math import nan
 import pytest
 
 from stream.alarms import KINDS, Rule
-from stream.outlook import WEAKEST, Outlook
+from stream.outlook import Outlook
 from stream.records import AlertKind, Interval, Origin, RemainingLife
+from stream.rollup import WEAKEST
 from stream.seams import Partition
 from tests.answers import MODEL, answer, told
 

@@ -47,7 +47,8 @@ def run_backtest(
         return
     console().print(errors_table(result.metrics))
     typer.echo(tally_line(result.tally, result.metrics))
-    typer.echo(f"wrote {out / 'metrics.json'}, predictions.parquet, report.html")
+    typer.echo(alerts_line(result.metrics["alerts"]))
+    typer.echo(f"wrote {out / 'metrics.json'}, predictions.parquet, alerts.jsonl, report.html")
 
 
 def errors_table(metrics: dict[str, Any]) -> Table:
@@ -76,6 +77,18 @@ def tally_line(tally: Tally, metrics: dict[str, Any]) -> str:
         f"{metrics['predictions']:,} predictions",
     )
     return ", ".join(parts)
+
+
+def alerts_line(alerts: dict[str, Any]) -> str:
+    """How many alerts began, by kind, and how those of the end of life stand to the truth."""
+    raised = [f"{found['raised']:,} {kind}" for kind, found in alerts.items() if found["raised"]]
+    ends = alerts.get("end_of_life", {})
+    truth = ""
+    if "past" in ends:
+        truth = (
+            f"; {ends['told']} of {ends['past']} cells past their end of life were told of, and {ends['early']} others"
+        )
+    return f"alerts: {', '.join(raised) or 'none'}{truth}"
 
 
 def _errors(found: dict[str, Any]) -> tuple[str, ...]:

@@ -6,27 +6,32 @@ import json
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from model.artifact import read_manifest, resolve
 from model.recording import Recording
+from replay.alert_scoring import alert_metrics
 from replay.backtest_run import Assigned, Tally, run_pipeline
 from replay.report import report_html
 from replay.scoring import metrics
 from replay.workers import run_in_processes, spread
+from stream.records import Alert
 from stream.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class BacktestResult:
-    """What a backtest found; the same is in ``metrics.json`` and ``predictions.parquet``."""
+    """What a backtest found; the same is in ``metrics.json``, ``predictions.parquet`` and ``alerts.jsonl``."""
 
     metrics: dict[str, Any]
     predictions: pa.Table
+    alerts: Sequence[Alert]
     tally: Tally
 
 
@@ -54,11 +59,15 @@ def backtest(
     predictions = pa.concat_tables([outcome.predictions for outcome in outcomes])
     predictions = predictions.sort_by([("partition", "ascending"), ("cell", "ascending"), ("step", "ascending")])
     tally = sum((outcome.tally for outcome in outcomes), Tally())
-    found = metrics(predictions, manifest)
+    alerts = sorted(
+        (alert for outcome in outcomes for alert in outcome.alerts), key=attrgetter("t_ms", "pack_id", "cell")
+    )
+    found = metrics(predictions, manifest) | {"alerts": alert_metrics(alerts, recordings, manifest)}
 
     out.mkdir(parents=True, exist_ok=True)
     pq.write_table(predictions, out / "predictions.parquet", compression="zstd")
+    (out / "alerts.jsonl").write_bytes(msgspec.json.Encoder().encode_lines(alerts))
     (out / "metrics.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     report = report_html(predictions, found, tally, manifest, shlex.join(command))
     (out / "report.html").write_text(report, encoding="utf-8")
-    return BacktestResult(found, predictions, tally)
+    return BacktestResult(found, predictions, alerts, tally)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import msgspec
 import pyarrow as pa
 
 from model.artifact import load
@@ -20,6 +21,7 @@ from stream.assembly import assemble, warm_kernels
 from stream.clock import SystemClock
 from stream.delivery import AtLeastOnce
 from stream.memory import MemorySink, MemorySource
+from stream.records import Alert
 from stream.seams import Partition, Record
 from stream.settings import Settings
 from stream.telemetry import Telemetry
@@ -56,9 +58,10 @@ class Tally:
 
 
 class Outcome(NamedTuple):
-    """The predictions with their truth and baselines (see ``replay.prediction_table``), and the tally."""
+    """The predictions with their truth and baselines (see ``replay.prediction_table``), the alerts, and the tally."""
 
     predictions: pa.Table
+    alerts: list[Alert]
     tally: Tally
 
 
@@ -95,7 +98,9 @@ def run_pipeline(assigned: Sequence[Assigned], settings: Settings, progress: Cal
         tuple(sorted(letters.items())),
     )
     values = [message.value or b"" for message in sink.messages.get(settings.topics.predictions, ())]
-    return Outcome(prediction_table(values, recordings, artifact.manifest), tally)
+    decode = msgspec.json.Decoder(Alert).decode
+    alerts = [decode(message.value or b"") for message in sink.messages.get(settings.topics.alerts, ())]
+    return Outcome(prediction_table(values, recordings, artifact.manifest), alerts, tally)
 
 
 def _records(recording: Recording, progress: Callable[[int], None]) -> Iterator[Record]:

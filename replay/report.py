@@ -26,6 +26,16 @@ _MEANING = {
 }
 
 
+_NEEDS = {
+    "end_of_life": "SOH is below the end of life",
+    "warranty": "the life probably ends within the warranty",
+    "sudden_fade": "SOH is much lower than usual of the cell",
+    "outlier": "SOH is much lower than that of its pack",
+    "sensor_fault": "readings are missing or impossible",
+    "out_of_distribution": _MEANING["out_of_distribution"],
+}
+
+
 def report_html(predictions: pa.Table, metrics: dict[str, Any], tally: Tally, manifest: Manifest, command: str) -> str:
     """The report as one HTML document, styled for light and dark, without external resources.
 
@@ -38,6 +48,7 @@ def report_html(predictions: pa.Table, metrics: dict[str, Any], tally: Tally, ma
         _tiles(metrics, tally, manifest),
         _notice(sorted(seen.intersection(predictions["cell_id"].to_pylist())), metrics),
         *(target_section(predictions, metrics, manifest, target, seen) for target in manifest.targets),
+        _alerts(metrics["alerts"]),
         _input(predictions, tally),
         _model(manifest),
         "<footer>Errors are averaged within a cell, then over cells, so that a long life does not count for more. "
@@ -96,6 +107,24 @@ def _notice(seen: Sequence[str], metrics: dict[str, Any]) -> str:
     if not metrics["targets"]:
         notes.append("The recordings carry no measured capacity, so there is no truth to hold the predictions against.")
     return "".join(f'<p class="note">{note}</p>' for note in notes)
+
+
+def _alerts(alerts: dict[str, Any]) -> str:
+    rows = [
+        (kind, f"{found['raised']:,}", f"{found['cells']:,}", f"{found['over']:,}", _NEEDS[kind])
+        for kind, found in alerts.items()
+    ]
+    body = _table(("", "begun", "cells", "over again", "because"), rows) if rows else "<p>None.</p>"
+    ends = alerts.get("end_of_life", {})
+    told = ""
+    if "past" in ends:
+        told = f"<p>Of {ends['past']} cells that reached their end of life {ends['told']} were told of, "
+        told += f"and so were {ends['early']} that did not."
+        if ends["delay_cycles"]:
+            least, middle, most = ends["delay_cycles"]
+            told += f" The alert came {middle:+g} cycles after it at the median cell ({least:+g} to {most:+g})."
+        told += "</p>"
+    return f"<h2>Alerts</h2>{told}{body}"
 
 
 def _input(predictions: pa.Table, tally: Tally) -> str:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -18,6 +19,7 @@ from replay.backtest import BacktestResult, backtest
 from replay.backtest_run import Assigned
 from replay.workers import run_in_processes, spread
 from stream.errors import Fatal
+from stream.records import Alert
 from stream.settings import Settings
 from tests.fading import NOMINAL_AH, fading_cell, soh_at
 from tests.small_model import small_artifact
@@ -76,7 +78,7 @@ def test_too_few_steps_carry_no_value_and_no_score(found: BacktestResult) -> Non
 
 def test_metrics_keep_the_contract_and_follow_from_the_table(found: BacktestResult) -> None:
     metrics = found.metrics
-    assert list(metrics) == ["schema", "model", "cells", "predictions", "targets", "baselines"]
+    assert list(metrics) == ["schema", "model", "cells", "predictions", "targets", "baselines", "alerts"]
     assert (metrics["schema"], metrics["cells"], metrics["predictions"]) == (1, 5, found.predictions.num_rows)
     assert set(metrics["targets"]) == set(metrics["baselines"]) == {"soh", "capacity+50", "rul"}
     assert set(metrics["targets"]["soh"]) == {
@@ -106,6 +108,9 @@ def test_workers_change_nothing(
     heard: list[int] = []
     spread_out = backtest(recordings, settings, tmp_path, workers=2, progress=heard.append)
     assert spread_out.tally == found.tally
+    assert [(each.pack_id, each.cell, each.kind, each.step) for each in spread_out.alerts] == [
+        (each.pack_id, each.cell, each.kind, each.step) for each in found.alerts
+    ]
     assert sum(heard) == found.tally.records
     ours, theirs = found.predictions, spread_out.predictions
     assert ours.column_names == theirs.column_names
@@ -147,6 +152,7 @@ def test_the_folder_holds_what_was_returned_and_a_report_that_stands_alone(
     written: dict[str, Any] = json.loads((out / "metrics.json").read_text())
     assert written == result.metrics
     assert pq.read_table(out / "predictions.parquet").equals(result.predictions)
+    assert msgspec.json.Decoder(Alert).decode_lines((out / "alerts.jsonl").read_bytes()) == list(result.alerts)
     report = (out / "report.html").read_text()
     addresses = re.findall(r"""(?:src|href)\s*=\s*["']([^"']*)""", report)
     assert all(address.startswith("#") for address in addresses)

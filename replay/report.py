@@ -122,7 +122,8 @@ def _alerts(alerts: dict[str, Any]) -> str:
         told += f"and so were {ends['early']} that did not."
         if ends["delay_cycles"]:
             least, middle, most = ends["delay_cycles"]
-            told += f" The alert came {middle:+g} cycles after it at the median cell ({least:+g} to {most:+g})."
+            when = f"{abs(middle):g} cycles {'before' if middle < 0 else 'after'} it"
+            told += f" The alert came {when} at the median cell ({least:+g} to {most:+g})."
         told += "</p>"
     return f"<h2>Alerts</h2>{told}{body}"
 

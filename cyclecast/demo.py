@@ -142,7 +142,7 @@ class Demo:
         """Subscribes to the predictions like anyone else would."""
         decode = msgspec.json.Decoder(Prediction).decode
         topic = self.settings.topics.predictions
-        async with aclosing(subscribe(self.settings, topic, "earliest", poll_ms=100)) as polls:
+        async with aclosing(subscribe(self.settings, [topic], "earliest", poll_ms=100)) as polls:
             async for records in polls:
                 for record in records:
                     self.values.append(record.value)

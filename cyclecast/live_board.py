@@ -30,7 +30,7 @@ async def serve_board(settings: Settings, port: int, ready: Callable[[str], None
         ready(server.url)
         decode = msgspec.json.Decoder(Prediction).decode
         topic = settings.topics.predictions
-        async with aclosing(subscribe(settings, topic, "earliest", patience_s=None)) as polls:
+        async with aclosing(subscribe(settings, [topic], "earliest", patience_s=None)) as polls:
             health.expect("loop", _BUDGET_S)
             async for records in polls:
                 health.beat("loop")

@@ -34,7 +34,7 @@ async def print_predictions(
     decode = msgspec.json.Decoder(Prediction).decode
     last_s = loop.time()
     headed = as_json
-    async with aclosing(subscribe(settings, settings.topics.predictions, since)) as polls:
+    async with aclosing(subscribe(settings, [settings.topics.predictions], since)) as polls:
         async for records in polls:
             now_s = loop.time()
             if not headed:

@@ -143,7 +143,7 @@ async def produce(settings: Settings, records: Iterable[Record], partition_topic
 async def consumed(settings: Settings, topic: str) -> list[Any]:
     """All records of a topic (``aiokafka.ConsumerRecord``), until a poll brings nothing."""
     found: list[Any] = []
-    stream = subscribe(settings, topic, "earliest", poll_ms=1000)
+    stream = subscribe(settings, [topic], "earliest", poll_ms=1000)
     try:
         async for polled in stream:
             if not polled:
@@ -163,7 +163,7 @@ async def until_predicted(settings: Settings, least: int = 1, *, from_offset: in
     """Waits until at least so many predictions are published that records from ``from_offset`` on made due."""
     count = 0
     async with asyncio.timeout(timeout_s):
-        stream = subscribe(settings, settings.topics.predictions, "earliest")
+        stream = subscribe(settings, [settings.topics.predictions], "earliest")
         try:
             async for polled in stream:
                 count += sum(json.loads(record.value)["source"]["offset"] >= from_offset for record in polled)

@@ -1,8 +1,8 @@
-"""Reading a topic as an onlooker: no group, no commits, all partitions."""
+"""Reading topics as an onlooker: no group, no commits, all partitions."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Literal
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -15,7 +15,7 @@ from stream.settings import Settings
 
 async def subscribe(
     settings: Settings,
-    topic: str,
+    topics: Sequence[str],
     since: Literal["earliest", "latest"] = "latest",
     *,
     poll_ms: int = 200,
@@ -23,7 +23,7 @@ async def subscribe(
 ) -> AsyncGenerator[list[Any], None]:
     """Yields what each poll brings (``aiokafka.ConsumerRecord``, in order within a partition), and ``[]`` when nothing.
 
-    Raises `Retry` while no broker answers within ``patience_s`` and `Fatal` where the topic does not exist.
+    Raises `Retry` while no broker answers within ``patience_s`` and `Fatal` where a topic does not exist.
     """
 
     def make() -> Any:
@@ -34,10 +34,9 @@ async def subscribe(
             isolation_level="read_committed",
         )
 
-    numbers = await patiently(lambda: _partitions(settings, topic), settings.kafka.bootstrap, patience_s)
+    partitions = await patiently(lambda: _partitions(settings, topics), settings.kafka.bootstrap, patience_s)
     consumer = await started(make, settings.kafka.bootstrap, patience_s)
     try:
-        partitions = [TopicPartition(topic, number) for number in numbers]
         consumer.assign(partitions)
         if since == "latest":
             for partition, end in (await consumer.end_offsets(partitions)).items():
@@ -52,14 +51,16 @@ async def subscribe(
         await stopped(consumer)
 
 
-async def _partitions(settings: Settings, topic: str) -> list[int]:
+async def _partitions(settings: Settings, topics: Sequence[str]) -> list[TopicPartition]:
     # A consumer's own metadata knows a topic only once it is subscribed, and an onlooker is not.
     admin = AIOKafkaAdminClient(**connection(settings.kafka))
     try:
         await admin.start()
-        if topic not in await admin.list_topics():
-            raise Fatal(f"topic {topic} does not exist on this broker; `cyclecast stream` creates it")
-        described = await admin.describe_topics([topic])
-        return sorted(partition["partition"] for partition in described[0]["partitions"])
+        known = await admin.list_topics()
+        for topic in topics:
+            if topic not in known:
+                raise Fatal(f"topic {topic} does not exist on this broker; `cyclecast stream` creates it")
+        described = await admin.describe_topics(list(topics))
+        return [TopicPartition(each["topic"], part["partition"]) for each in described for part in each["partitions"]]
     finally:
         await stopped(admin)

@@ -39,7 +39,7 @@ class Onlooker:
 
     async def run(self) -> None:
         """Watches until cancelled. What nobody has seen before is counted, however often it comes."""
-        stream = subscribe(self.settings, self.settings.topics.predictions, "earliest", poll_ms=100)
+        stream = subscribe(self.settings, [self.settings.topics.predictions], "earliest", poll_ms=100)
         async with contextlib.aclosing(stream):
             async for polled in stream:
                 self._identities.update(identities([json.loads(record.value) for record in polled]))

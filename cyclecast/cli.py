@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cyclecast import __version__
+from cyclecast.commands.alerts import alerts
 from cyclecast.commands.backtest import backtest
 from cyclecast.commands.board import board
 from cyclecast.commands.broker import broker
@@ -18,6 +19,7 @@ from cyclecast.commands.doctor import doctor
 from cyclecast.commands.export import export
 from cyclecast.commands.inspect import inspect
 from cyclecast.commands.options import EPILOG
+from cyclecast.commands.packs import packs
 from cyclecast.commands.predictions import predictions
 from cyclecast.commands.replay import replay
 from cyclecast.commands.stream import stream
@@ -59,7 +61,21 @@ def root(
     """
 
 
-for _command in (demo, broker, train, stream, replay, backtest, predictions, board, export, inspect, doctor):
+for _command in (
+    demo,
+    broker,
+    train,
+    stream,
+    replay,
+    backtest,
+    predictions,
+    packs,
+    alerts,
+    board,
+    export,
+    inspect,
+    doctor,
+):
     app.command(epilog=EPILOG)(_command)
 app.add_typer(dlq, name="dlq")
 

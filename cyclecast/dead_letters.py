@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import typer
 
-from cyclecast.commands.output import console, print_json, print_json_line, table
+from cyclecast.commands.output import console, print_json, print_json_line, table, utc
 from stream.kafka.probe import record_at, stored
 from stream.kafka.redrive import headers_of, redrive_named, redrive_new
 from stream.settings import Settings
@@ -31,7 +30,7 @@ async def print_list(settings: Settings, reason: str | None, *, as_json: bool) -
         headers = headers_of(letter)
         again = " (redriven)" if "redriven" in headers else ""
         why = headers.get("reason", "?") + again
-        rows.append((_place(letter), _utc(letter.timestamp), _text(letter.key), why, headers.get("error", "?")))
+        rows.append((_place(letter), utc(letter.timestamp), _text(letter.key), why, headers.get("error", "?")))
     title = f"{settings.topics.dead_letters}: {len(letters):,} dead letters"
     if rows:
         console().print(table(title, ("place", "time (UTC)", "pack", "reason", "error"), rows))
@@ -95,7 +94,3 @@ def _place(letter: Any) -> str:
 
 def _text(key: bytes | None) -> str:
     return "-" if key is None else key.decode("utf-8", "backslashreplace")
-
-
-def _utc(t_ms: int) -> str:
-    return datetime.fromtimestamp(t_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")

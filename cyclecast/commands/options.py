@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,6 +33,19 @@ Bootstrap = Annotated[
     typer.Option("--bootstrap", "-b", metavar="HOST:PORT", help="The broker: setting kafka.bootstrap."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="JSON for machines instead of a table.")]
+
+
+class Since(StrEnum):
+    """Where a subscriber begins."""
+
+    EARLIEST = "earliest"
+    LATEST = "latest"
+
+
+Pack = Annotated[str | None, typer.Option(metavar="ID", help="Only this pack.")]
+AsPublished = Annotated[bool, typer.Option("--json", help="The records as published, one JSON line each.")]
+From = Annotated[Since, typer.Option("--from", help="All that the topic holds, or only what comes from now on.")]
+UntilIdle = Annotated[float | None, typer.Option(metavar="S", min=0.0, help="End when nothing arrived for S seconds.")]
 Recordings = Annotated[
     list[Path],
     typer.Argument(help="Recordings: files (.parquet, .csv), or folders of them.", exists=True, metavar="PATH..."),

@@ -8,11 +8,14 @@ import os
 import select
 import sys
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from stream.records import Interval, RemainingLife
 
 
 def console() -> Console:
@@ -39,6 +42,18 @@ def table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[obj
     for row in rows:
         made.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
     return made
+
+
+def utc(t_ms: int) -> str:
+    """An event time, to the second."""
+    return datetime.fromtimestamp(t_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def interval(value: Interval | RemainingLife | None, digits: int) -> str:
+    """The median and, in brackets, the 90 % interval; a dash where nothing is known."""
+    if value is None:
+        return "-"
+    return f"{value.p50:.{digits}f} [{value.p05:.{digits}f}..{value.p95:.{digits}f}]"
 
 
 def reader_left() -> bool:

@@ -4,33 +4,18 @@
 from __future__ import annotations
 
 import asyncio
-from enum import StrEnum
-from typing import Annotated
 
-import typer
-
-from cyclecast.commands.options import Bootstrap, Config, tool_settings
+from cyclecast.commands.options import AsPublished, Bootstrap, Config, From, Pack, Since, UntilIdle, tool_settings
 from cyclecast.commands.output import reader_may_leave
-
-
-class Since(StrEnum):
-    """Where a subscriber begins."""
-
-    EARLIEST = "earliest"
-    LATEST = "latest"
 
 
 def predictions(
     config: Config = None,
     bootstrap: Bootstrap = None,
-    pack: Annotated[str | None, typer.Option(metavar="ID", help="Only this pack.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The records as published, one JSON line each.")] = False,
-    since: Annotated[
-        Since, typer.Option("--from", help="All that the topic holds, or only what comes from now on.")
-    ] = Since.LATEST,
-    until_idle: Annotated[
-        float | None, typer.Option(metavar="S", min=0.0, help="End when nothing arrived for S seconds.")
-    ] = None,
+    pack: Pack = None,
+    as_json: AsPublished = False,
+    since: From = Since.LATEST,
+    until_idle: UntilIdle = None,
 ) -> None:
     """Print predictions as they are published.
 
@@ -45,7 +30,9 @@ def predictions(
       cyclecast predictions --json | jq 'select(.soh.p50 < 0.85) | .pack_id'
     """
     settings = tool_settings(config, kafka__bootstrap=bootstrap)
-    from cyclecast.subscription import print_predictions
+    from cyclecast.predictions import LINES
+    from cyclecast.subscription import follow
 
+    topic = settings.topics.predictions
     with reader_may_leave():
-        asyncio.run(print_predictions(settings, since.value, pack=pack, as_json=as_json, until_idle_s=until_idle))
+        asyncio.run(follow(settings, topic, LINES, since.value, pack=pack, as_json=as_json, until_idle_s=until_idle))

@@ -64,13 +64,18 @@ async def topic_facts(settings: Settings, topic: str) -> TopicFacts:
 
 
 async def stored(settings: Settings, topic: str) -> AsyncIterator[list[Any]]:
-    """All records that a topic holds now, poll by poll. Raises `Fatal` where it does not exist."""
-    async with _consumer(settings) as consumer:
+    """The committed records that a topic holds now, poll by poll. Raises `Fatal` where it does not exist."""
+    async with _consumer(settings, isolation_level="read_committed") as consumer:
         partitions = await _assign(settings, consumer, topic)
         await consumer.seek_to_beginning(*partitions)
-        while not all([await _at_end(consumer, partition) for partition in partitions]):
+        # Where each ended when it was first heard of: a topic that is written to all the time has no other end.
+        ends: dict[TopicPartition, int] = {}
+        while not all([each in ends and await consumer.position(each) >= ends[each] for each in partitions]):
             for records in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
                 yield records
+            for each in partitions:
+                if (end := _committed_end(consumer, each)) is not None:
+                    ends.setdefault(each, end)
 
 
 async def record_at(settings: Settings, topic: str, partition: int, offset: int) -> Any:
@@ -111,10 +116,16 @@ async def access(settings: Settings) -> Access:
 
 
 @asynccontextmanager
-async def _consumer(settings: Settings, group: str | None = None) -> AsyncIterator[Any]:
+async def _consumer(
+    settings: Settings, group: str | None = None, isolation_level: str = "read_uncommitted"
+) -> AsyncIterator[Any]:
     def make() -> Any:
         return AIOKafkaConsumer(
-            **connection(settings.kafka), group_id=group, enable_auto_commit=False, auto_offset_reset="earliest"
+            **connection(settings.kafka),
+            group_id=group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level=isolation_level,
         )
 
     consumer = await started(make, settings.kafka.bootstrap, _PATIENCE_S)
@@ -152,7 +163,8 @@ async def partitions_of(settings: Settings, topic: str) -> list[TopicPartition]:
     known = await partitions_by_topic(settings)
     if topic not in known:
         names = ", ".join(sorted(name for name in known if not name.startswith("__"))) or "none"
-        raise Fatal(f"topic {topic} does not exist on this broker; it has {names}")
+        do = "; `cyclecast stream` creates it" if topic in settings.topics.model_dump().values() else ""
+        raise Fatal(f"topic {topic} does not exist on this broker, which has {names}{do}")
     return [TopicPartition(topic, number) for number in known[topic]]
 
 
@@ -165,6 +177,13 @@ async def _assign(settings: Settings, consumer: Any, topic: str) -> list[TopicPa
 async def _at_end(consumer: Any, partition: TopicPartition) -> bool:
     end = consumer.highwater(partition)
     return end is not None and await consumer.position(partition) >= end
+
+
+def _committed_end(consumer: Any, partition: TopicPartition) -> int | None:
+    """Once a fetch has told it. A broker without transactions tells of all."""
+    stable, last = consumer.last_stable_offset(partition), consumer.highwater(partition)
+    end: int | None = last if stable is None or stable < 0 else stable
+    return end
 
 
 async def _answer(asked: Any) -> str | None:

@@ -1,8 +1,9 @@
-"""The commands on a broker, as a person would type them: replay, stream, predictions, dead letters, inspect, doctor."""
+"""The commands on a broker, as a person would type them: replay, stream, what subscribes, dead letters, doctor."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,7 +25,9 @@ from stream.errors import Fatal
 from stream.kafka.broker import EmbeddedBroker
 from stream.kafka.probe import partitions_by_topic, stored
 from stream.kafka.topics import ensure, wanted
+from stream.records import Alert, AlertKind, PackRollup
 from stream.settings import Settings, environment_name
+from tests.alerts import alert, rollup
 from tests.command_line import CommandLine
 from tests.kafka.cluster import KafkaNode
 from tests.service import ROOT, as_environment, settings
@@ -101,6 +105,16 @@ async def _send(chosen: Settings, *values: bytes, headers: tuple[tuple[str, byte
             await producer.send_and_wait(chosen.topics.telemetry, value, key=b"X", headers=list(headers))
 
 
+async def _publish(chosen: Settings, *records: Alert | PackRollup | str) -> None:
+    """Publishes them as the service does; a pack's id alone is that of one that was forgotten."""
+    async with AIOKafkaProducer(bootstrap_servers=chosen.kafka.bootstrap) as producer:
+        for record in records:
+            topic = chosen.topics.alerts if isinstance(record, Alert) else chosen.topics.packs
+            value = None if isinstance(record, str) else msgspec.json.encode(record)
+            key = record if isinstance(record, str) else record.pack_id
+            await producer.send_and_wait(topic, value, key=key.encode())
+
+
 async def _held(chosen: Settings, topic: str) -> list[tuple[bytes, dict[str, bytes]]]:
     return [(each.value, dict(each.headers)) async for records in stored(chosen, topic) for each in records]
 
@@ -148,6 +162,9 @@ def test_what_is_replayed_is_predicted_and_read(cyclecast: CommandLine, chosen: 
     assert (others.code, others.out) == (0, "")
 
     _read_one_and_leave()
+
+    packs = [json.loads(line) for line in cyclecast.invoke("packs", "--json").out.splitlines()]
+    assert [(each["pack_id"], each["cells"]) for each in packs] == [("P1", 3)]
 
     held = json.loads(cyclecast.invoke("inspect", f"topic:{chosen.topics.telemetry}", "--json").out)
     assert held["records"] == CYCLES * ROWS
@@ -199,6 +216,82 @@ def test_a_dead_letter_goes_back_once_and_stays_when_it_fails_again(cyclecast: C
     assert sent_back().count(AGAIN) == 2
 
 
+def test_packs_are_listed_as_they_are_now_the_lowest_soh_first(cyclecast: CommandLine, chosen: Settings) -> None:
+    asyncio.run(_create_topics(chosen))
+    nothing = cyclecast.invoke("packs")
+    assert (nothing.code, nothing.out.count("\n")) == (0, 1)
+    assert "holds no pack" in nothing.out
+    packs = (rollup("P1", 0.95), rollup("P2", 0.9), rollup("P3", 0.5), rollup("P4", None))
+    newer = rollup("P1", 0.812, weakest=7, outlier=2, end_of_life=1)
+    asyncio.run(_publish(chosen, *packs, newer, "P3"))
+
+    listed = cyclecast.invoke("packs", "--json")
+    assert listed.code == 0
+    assert [msgspec.json.decode(line, type=PackRollup) for line in listed.out.splitlines()] == [newer, *packs[1::2]]
+    title, names, first, *rest = cyclecast.invoke("packs").out.splitlines()
+    assert title.strip().endswith(": 3 packs")
+    assert names.split() == ["pack", "SOH", "spread", "cycles", "left", "p(warranty)", "weakest", "cell", "alerts"]
+    told = "P1 0.812 [0.802..0.822] 0.050 100 [90..110] 0.25 7 2 outlier, 1 end_of_life"
+    assert " ".join(first.split()) == told
+    assert [line.split()[0] for line in rest] == ["P2", "P4"]
+    assert " ".join(rest[1].split()) == "P4 - - - - - -"
+    one = cyclecast.invoke("packs", "--pack", "P2", "--json")
+    assert [json.loads(line)["pack_id"] for line in one.out.splitlines()] == ["P2"]
+    assert "no pack P3 among its 3" in cyclecast.invoke("packs", "--pack", "P3").out
+
+
+def test_alerts_are_read_as_they_come_and_those_that_stand_are_listed(cyclecast: CommandLine, chosen: Settings) -> None:
+    asyncio.run(_create_topics(chosen))
+    assert "is empty" in cyclecast.invoke("alerts", "--standing").out
+    first, second = alert("P1", 7, step=4), alert("P1", 7, AlertKind.END_OF_LIFE, 5)
+    over = alert("P1", 7, step=9, raised=False)
+    third = alert("P2", 0, AlertKind.WARRANTY, 8)
+    asyncio.run(_publish(chosen, first, second, third, over, first))  # the last is one repeated
+
+    def told(*arguments: str) -> list[Alert]:
+        ended = cyclecast.invoke("alerts", "--json", *arguments)
+        assert ended.code == 0, ended
+        return [msgspec.json.decode(line, type=Alert) for line in ended.out.splitlines()]
+
+    assert told("--standing") == [third, second]
+    assert told("--standing", "--pack", "P1") == [second]
+    table = cyclecast.invoke("alerts", "--standing").out
+    assert "2 stand" in table
+    assert "warranty at step 8" in table
+    assert "no alert stands for pack P3" in cyclecast.invoke("alerts", "--standing", "--pack", "P3").out
+    always = ("--from", "earliest", "--until-idle", "0.5")
+    assert told(*always, "--pack", "P1") == [first, second, over, first]
+    head, *lines = cyclecast.invoke("alerts", *always, "--pack", "P1").out.splitlines()
+    assert head.split() == ["event", "time", "(UTC)", "pack", "cell", "kind", "reason"]
+    assert " ".join(lines[0].split()) == "2024-11-07 17:20:04 P1 7 outlier raised outlier at step 4"
+    assert " ".join(lines[2].split()) == "2024-11-07 17:20:09 P1 7 outlier over over for 3 predictions"
+
+
+@pytest.mark.parametrize("broker", ["kafka"], indirect=True)
+def test_what_was_not_committed_is_not_listed_and_holds_nobody_up(cyclecast: CommandLine, chosen: Settings) -> None:
+    asyncio.run(_create_topics(chosen))
+    asyncio.run(_publish(chosen, rollup("P1")))
+
+    async def open_and_aborted() -> None:
+        topic, names = chosen.topics.packs, ("aborted", "open")
+        async with contextlib.AsyncExitStack() as stack:
+            for name in names:
+                producer = AIOKafkaProducer(
+                    bootstrap_servers=chosen.kafka.bootstrap, transactional_id=f"{topic}-{name}"
+                )
+                await stack.enter_async_context(producer)
+                await producer.begin_transaction()
+                value = msgspec.json.encode(rollup(name))
+                await producer.send_and_wait(topic, value, key=name.encode(), partition=0)
+                if name == "aborted":
+                    await producer.abort_transaction()
+            async with asyncio.timeout(30):
+                keys = [each.key async for records in stored(chosen, topic) for each in records]
+            assert keys == [b"P1"]
+
+    asyncio.run(open_and_aborted())
+
+
 def test_doctor_on_a_broker_writes_nothing(cyclecast: CommandLine, chosen: Settings) -> None:
     before = {check["name"]: check for check in json.loads(cyclecast.invoke("doctor", "--json").out)}
     assert before["broker"]["status"] == "ok"
@@ -221,12 +314,16 @@ def test_a_topic_that_is_not_there_is_told(cyclecast: CommandLine) -> None:
     for command in (
         ("inspect", "topic:nowhere"),
         ("predictions", "--until-idle", "0"),
+        ("packs",),
+        ("alerts",),
+        ("alerts", "--standing"),
         ("dlq", "list"),
         ("dlq", "redrive"),
     ):
         ended = cyclecast.invoke(*command)
         assert ended.code == 1, command
         assert "does not exist" in ended.err
+        assert ("`cyclecast stream` creates it" in ended.err) == (command[0] != "inspect")
         assert "Traceback" not in ended.err
 
 

@@ -1,9 +1,11 @@
-"""A prediction as a line for people."""
+"""Records as lines for people."""
 
 from __future__ import annotations
 
-from cyclecast.subscription import HEADER, line
-from stream.records import Horizon, Interval, Origin, Prediction, RemainingLife
+from cyclecast import alerts
+from cyclecast.predictions import HEADER, line
+from stream.records import AlertKind, Horizon, Interval, Origin, Prediction, RemainingLife
+from tests.alerts import alert
 
 SOURCE = Origin("bms.telemetry", 3, 9182)
 
@@ -41,3 +43,14 @@ def test_what_is_not_known_is_a_dash_in_its_column() -> None:
     assert shown[HEADER.index("RUL")] == "-"
     assert shown.endswith("insufficient_data")
     assert shown[: HEADER.index("SOH")].split()[-1] == "4"
+
+
+def test_an_alert_of_any_kind_stands_below_the_names_of_its_columns() -> None:
+    for kind in AlertKind:
+        for raised in (True, False):
+            told = alert("P1", 7, kind, raised=raised)
+            shown = alerts.line(told)
+            assert "\n" not in shown
+            assert shown[alerts.HEADER.index("kind") :].startswith(f"{kind} ")
+            assert shown[alerts.HEADER.index("reason") :] == told.reason
+            assert shown.split(told.reason)[0].split()[-1] == ("raised" if raised else "over")

@@ -31,7 +31,7 @@ from stream.kafka.sink import KafkaSink
 from stream.kafka.subscribe import subscribe
 from stream.kafka.topics import ensure, wanted
 from stream.logs import configure_logs
-from stream.records import Prediction
+from stream.records import Alert, Prediction
 from stream.service import Service
 from stream.settings import KafkaSettings, Settings
 
@@ -139,14 +139,21 @@ class Demo:
         self.progress.replay_done = True
 
     async def _watch(self, board: Board | None) -> None:
-        """Subscribes to the predictions like anyone else would."""
-        decode = msgspec.json.Decoder(Prediction).decode
-        topic = self.settings.topics.predictions
-        async with aclosing(subscribe(self.settings, [topic], "earliest", poll_ms=100)) as polls:
+        """Subscribes to predictions and alerts like anyone else would."""
+        prediction_of, alert_of = msgspec.json.Decoder(Prediction).decode, msgspec.json.Decoder(Alert).decode
+        topics = self.settings.topics
+        followed = (topics.predictions, topics.alerts)
+        async with aclosing(subscribe(self.settings, followed, "earliest", poll_ms=100)) as polls:
             async for records in polls:
                 for record in records:
+                    if record.topic == topics.alerts:
+                        alert = alert_of(record.value)
+                        self.progress.saw_alert(alert)
+                        if board is not None:
+                            board.feed_alert(alert)
+                        continue
                     self.values.append(record.value)
-                    prediction = decode(record.value)
+                    prediction = prediction_of(record.value)
                     self.progress.saw(prediction, self.clock.monotonic_s())
                     if board is not None:
                         board.feed(prediction)

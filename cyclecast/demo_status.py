@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -11,7 +12,7 @@ from rich.text import Text
 
 from cyclecast.commands.output import console
 from stream.clock import Clock
-from stream.records import Prediction
+from stream.records import Alert, AlertKind, Prediction
 from stream.telemetry import Telemetry
 
 _MILESTONE_S = 5.0
@@ -28,6 +29,7 @@ class Progress:
     dead_letters: int = 0
     published: int = 0
     predictions: int = 0
+    raised: Counter[AlertKind] = field(default_factory=Counter)
     first_s: float | None = None
     replay_done: bool = False
     latest: dict[tuple[str, int], Prediction] = field(default_factory=dict)
@@ -44,6 +46,11 @@ class Progress:
         self.latest[prediction.pack_id, prediction.cell] = prediction
         if self.first_s is None:
             self.first_s = now_s - self.began_s
+
+    def saw_alert(self, alert: Alert) -> None:
+        """Counts an alert that a subscriber read, where it begins."""
+        if alert.raised:
+            self.raised[alert.kind] += 1
 
     def took_in(self, telemetry: Telemetry) -> None:
         """Reads the service's own counters."""

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import typer
 
 from cyclecast.backtesting import errors_table
-from cyclecast.commands.output import console, table
+from cyclecast.commands.output import console, interval, table
 from cyclecast.demo_status import Progress
 from model.artifact import Manifest, read_manifest, resolve
 from model.recording import Recording
@@ -63,6 +63,7 @@ def show_summary(settings: Settings, recordings: list[Recording], values: list[b
         ("packs, cells", f"{len(recordings)}, {sum(recording.cells for recording in recordings)}"),
         ("records sent, taken in", f"{progress.records_sent:,}, {progress.records_taken:,}"),
         ("predictions", f"{progress.predictions:,} of {len(progress.latest)} cells"),
+        ("alerts raised", ", ".join(f"{count} {kind}" for kind, count in progress.raised.most_common()) or "none"),
         ("dead letters", f"{progress.dead_letters:,}"),
         ("first prediction", "none" if progress.first_s is None else f"{progress.first_s:.1f} s after the broker"),
     ]
@@ -86,15 +87,15 @@ def _weakest(progress: Progress, truth: Callable[[Prediction], float | None]) ->
     known.sort(key=lambda pair: pair[0].p50)
     rows = []
     for soh, each in known[:_WEAKEST]:
-        true, rul = truth(each), each.rul_cycles
+        true = truth(each)
         rows.append(
             (
                 each.pack_id,
                 each.cell,
                 each.step if each.cycle is None else each.cycle,
-                f"{soh.p50:.3f} [{soh.p05:.3f}..{soh.p95:.3f}]",
+                interval(soh, 3),
                 "-" if true is None else f"{true:.3f}",
-                "-" if rul is None else f"{rul.p50:.0f} [{rul.p05:.0f}..{rul.p95:.0f}]",
+                interval(each.rul_cycles, 0),
             )
         )
     return table("weakest cells", ("pack", ">cell", ">cycle", "SOH", ">true SOH", "RUL cycles"), rows)

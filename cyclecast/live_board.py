@@ -1,4 +1,4 @@
-"""The live board as a process of its own: a subscriber to the predictions like any other, and a page."""
+"""The live board as a process of its own: a subscriber to predictions and alerts like any other, and a page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stream.clock import SystemClock
 from stream.health import Health
 from stream.http import HttpServer, service_app
 from stream.kafka.subscribe import subscribe
-from stream.records import Prediction
+from stream.records import Alert, Prediction
 from stream.settings import Settings
 from stream.telemetry import Telemetry
 
@@ -26,17 +26,22 @@ async def serve_board(settings: Settings, port: int, ready: Callable[[str], None
     health, telemetry = Health(clock), Telemetry()
     health.require("broker", f"connecting to {settings.kafka.bootstrap}")
     board = Board(health, clock)
+    prediction_of, alert_of = msgspec.json.Decoder(Prediction).decode, msgspec.json.Decoder(Alert).decode
     async with HttpServer(service_app(telemetry, health, board), settings.http.host, port, board) as server:
         ready(server.url)
-        decode = msgspec.json.Decoder(Prediction).decode
-        topic = settings.topics.predictions
-        async with aclosing(subscribe(settings, [topic], "earliest", patience_s=None)) as polls:
+        topics = settings.topics
+        followed = (topics.predictions, topics.alerts)
+        async with aclosing(subscribe(settings, followed, "earliest", patience_s=None)) as polls:
             health.expect("loop", _BUDGET_S)
             async for records in polls:
                 health.beat("loop")
                 health.meet("broker", settings.kafka.bootstrap)
                 for record in records:
-                    if record.value is not None:
-                        board.feed(decode(record.value))
+                    if record.value is None:
+                        continue
+                    if record.topic == topics.alerts:
+                        board.feed_alert(alert_of(record.value))
+                    else:
+                        board.feed(prediction_of(record.value))
                         telemetry.predictions.inc()
                 await asyncio.sleep(0)

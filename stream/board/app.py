@@ -18,7 +18,7 @@ from stream.board.fleet import Change, Fleet, Truth
 from stream.board.hub import Hub, Subscriber
 from stream.clock import Clock
 from stream.health import Health
-from stream.records import Prediction
+from stream.records import Alert, Prediction
 
 STATIC = Path(__file__).parent / "static"
 DELIVERY = "delivery"
@@ -27,12 +27,13 @@ _TICK_S = 0.25
 _QUIET_TICKS = 4
 _CELLS_PER_TICK = 4000
 _WEAKEST = 40
+_ALERTS = 200
 _MAX_READERS = 64
 _SNAPSHOT_AGE_S = 0.5
 
 
 class Board:
-    """Fed with predictions, serves the page. It works only while someone looks: without readers it just keeps state."""
+    """Fed with predictions and alerts, serves the page. Without readers it just keeps state."""
 
     def __init__(self, health: Health, clock: Clock, *, truth: Truth | None = None) -> None:
         self.fleet = Fleet(clock, truth=truth)
@@ -45,10 +46,15 @@ class Board:
         self._snapshot_s = float("-inf")
         self._snapshot_seq = -1
         self._ticks = 0
+        self._alerts_told = 0
 
     def feed(self, prediction: Prediction) -> None:
         """Takes one prediction; cheap, and never waits."""
         self.fleet.feed(prediction)
+
+    def feed_alert(self, alert: Alert) -> None:
+        """Takes one alert that begins or ends; as cheap."""
+        self.fleet.standing.feed(alert)
 
     def close(self) -> None:
         """Ends the streams of all readers, so that the server can stop."""
@@ -76,7 +82,7 @@ class Board:
         now_s = self._clock.monotonic_s()
         # One body serves many readers, but never across a delta: a reader that joined after it would miss it.
         if self.fleet.seq != self._snapshot_seq or now_s - self._snapshot_s >= _SNAPSHOT_AGE_S:
-            snapshot = msgspec.to_builtins(self.fleet.snapshot(_WEAKEST))
+            snapshot = msgspec.to_builtins(self.fleet.snapshot(_WEAKEST, _ALERTS))
             self._snapshot = msgspec.json.encode({"boot": self._boot, **snapshot, "service": self._service()})
             self._snapshot_s, self._snapshot_seq = now_s, self.fleet.seq
         return _json(self._snapshot)
@@ -125,6 +131,9 @@ class Board:
         }
         if tables:
             delta |= {"histogram": self.fleet.histogram(), "weakest": self.fleet.weakest(_WEAKEST)}
+            if self._alerts_told != (changes := self.fleet.standing.changes):
+                self._alerts_told = changes
+                delta["alerts"] = self.fleet.alerts(_ALERTS)
         return _event("delta", delta)
 
     def _service(self) -> dict[str, Any]:

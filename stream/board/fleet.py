@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from stream.board.history import History
 from stream.board.rate import Rate
+from stream.board.standing import Standing
 from stream.board.views import (
+    Alerts,
     CellRow,
     CellView,
     Curve,
@@ -35,7 +37,7 @@ _FIRST_CAPACITY = 256
 
 
 class Fleet:
-    """Takes predictions in, answers questions about the fleet. One thread; no input or output.
+    """Takes predictions in, and `Standing` alerts, answers questions about the fleet. One thread; no input or output.
 
     Cells live in slots of arrays that grow by doubling up to ``max_cells``; predictions of further cells are counted
     in ``not_shown``. ``truth`` tells the true SOH at a prediction, where it is known.
@@ -48,6 +50,7 @@ class Fleet:
         self._history_points = history
         self._max_cells = max_cells
         self._truth = truth
+        self.standing = Standing()
         self._packs: dict[str, dict[int, int]] = {}
         self._latest: list[Prediction] = []
         self._history: list[History] = []
@@ -154,10 +157,15 @@ class Fleet:
             chosen.update(worst[~np.isnan(key[worst])].tolist())
         return self._rows(list(chosen))
 
-    def snapshot(self, weakest: int) -> Snapshot:
-        """The whole fleet as of the sequence number it carries."""
+    def alerts(self, newest: int) -> Alerts:
+        """The alerts that stand: of each kind how many, and the ``newest``."""
+        return Alerts(self.standing.by_kind(), self.standing.newest(newest))
+
+    def snapshot(self, weakest: int, alerts: int) -> Snapshot:
+        """The whole fleet as of the sequence number it carries, with so many of the weakest cells and newest alerts."""
         packs = {pack_id: self._columns(cells) for pack_id, cells in self._packs.items()}
-        return Snapshot(self.seq, self.flag_names, packs, self.summary(), self.histogram(), self.weakest(weakest))
+        tables = (self.histogram(), self.weakest(weakest), self.alerts(alerts))
+        return Snapshot(self.seq, self.flag_names, packs, self.summary(), *tables)
 
     def pack(self, pack_id: str) -> PackView | None:
         """One pack, or nothing where it is not known."""
@@ -196,6 +204,7 @@ class Fleet:
             Curve(x, _tidy_all(p05), _tidy_all(p50), _tidy_all(p95), _tidy_all(truth) if self._truth else None),
             _tidy(self._trend[slot], 5),
             _tidy(np.median(known)) if len(known) else nan,
+            self.standing.of(pack_id, cell),
         )
 
     def _add(self, prediction: Prediction) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from stream.records import Prediction
+from stream.records import Alert, AlertKind, Prediction
 
 
 class TruthError(msgspec.Struct, frozen=True):
@@ -65,6 +65,13 @@ class PackColumns(msgspec.Struct, frozen=True):
     flags: list[int]
 
 
+class Alerts(msgspec.Struct, frozen=True):
+    """How many alerts stand, by kind, and the newest of them, as published."""
+
+    standing: dict[AlertKind, int]
+    newest: list[Alert]
+
+
 class Snapshot(msgspec.Struct, frozen=True):
     """The whole fleet, compact. Deltas with a greater ``seq`` come after it."""
 
@@ -74,6 +81,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     summary: Summary
     histogram: Histogram
     weakest: list[CellRow]
+    alerts: Alerts
 
 
 class PackView(msgspec.Struct, frozen=True):
@@ -100,7 +108,7 @@ class Curve(msgspec.Struct, frozen=True):
 
 
 class CellView(msgspec.Struct, frozen=True):
-    """One cell: its newest prediction as published, its past, and its place in its pack."""
+    """One cell: its newest prediction as published, its past, its place in its pack, and the alerts that stand."""
 
     pack_id: str
     cell: int
@@ -109,3 +117,4 @@ class CellView(msgspec.Struct, frozen=True):
     curve: Curve
     trend_per_100: float
     pack_soh_median: float
+    alerts: list[Alert]

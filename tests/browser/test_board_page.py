@@ -12,7 +12,9 @@ from stream.board.app import Board
 from stream.clock import SystemClock
 from stream.health import Health
 from stream.http import HttpServer, service_app
+from stream.records import AlertKind
 from stream.telemetry import Telemetry
+from tests.alerts import alert
 from tests.predictions import predict
 
 playwright = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
@@ -171,6 +173,63 @@ async def test_the_table_sorts_by_the_chosen_column_and_selects(browser: Any) ->
         await expect(page.locator("#cell-title")).to_have_text("A · cell 2")
 
 
+async def test_alerts_that_stand_are_listed_live_the_newest_first(browser: Any) -> None:
+    board = new_board()
+    feed_fleet(board, 2, 4, 5)
+    board.feed_alert(alert("P0", 3, AlertKind.SUDDEN_FADE, 2))
+    async with server_of(board) as server, opened(browser, server, WIDE) as page:
+        cells, tile = page.locator("#alerts td.cell"), page.locator("#tile-alerts .value")
+        await expect(cells).to_have_text(["P0 · 3"])
+        await expect(tile).to_have_text("1")
+        board.feed_alert(alert("P1", 2, AlertKind.OUTLIER, 4))
+        board.feed_alert(alert("P1", 0, AlertKind.END_OF_LIFE, 3))
+        await expect(cells).to_have_text(["P1 · 2", "P1 · 0", "P0 · 3"])
+        await expect(page.locator("#alerts tr").first).to_contain_text("2024-11-07 17:20:04 UTC")
+        await expect(page.locator("#alerts tr").first).to_contain_text("outlier at step 4")
+        await expect(page.locator("#alerts-note")).to_have_text("3, the newest first")
+        await expect(page.locator("#tile-alerts .note")).to_contain_text("1 end of life")
+
+        board.feed_alert(alert("P1", 0, AlertKind.END_OF_LIFE, 5, raised=False))
+        board.feed_alert(alert("P1", 0, AlertKind.END_OF_LIFE, 3))  # comes again
+        await expect(cells).to_have_text(["P1 · 2", "P0 · 3"])
+        await expect(tile).to_have_text("2")
+        for told in (alert("P1", 2, AlertKind.OUTLIER, 6), alert("P0", 3, AlertKind.SUDDEN_FADE, 6)):
+            board.feed_alert(alert(told.pack_id, told.cell, told.kind, 6, raised=False))
+        await expect(page.locator("#alerts-note")).to_have_text("no alert stands")
+        await expect(page.locator(".alerts .scroll")).to_be_hidden()
+        await expect(tile).to_have_text("0")
+
+
+async def test_an_alert_chooses_its_cell_which_says_what_stands_and_no_more(browser: Any) -> None:
+    board = new_board()
+    feed_fleet(board, 2, 4, 5)
+    board.feed_alert(alert("P0", 1, AlertKind.OUTLIER, 4))
+    board.feed_alert(alert("GONE", 0, AlertKind.OUTLIER, 3))
+    async with server_of(board) as server, opened(browser, server, WIDE) as page:
+        await expect(page.locator("#cell-title")).to_have_text("P1 · cell 3")
+        await expect(page.locator("#standing li")).to_have_count(0)
+        await page.locator("#alerts").get_by_role("button", name="GONE · 0").click()
+        await expect(page.locator("#cell-title")).to_have_text("P1 · cell 3")
+        await page.locator("#alerts").get_by_role("button", name="P0 · 1").click()
+        await expect(page.locator("#cell-title")).to_have_text("P0 · cell 1")
+        standing = page.locator("#standing li")
+        await expect(standing).to_have_text(["outlier since 2024-11-07 17:20:04 UTC: outlier at step 4"])
+        board.feed_alert(alert("P0", 1, AlertKind.OUTLIER, 5, raised=False))
+        await expect(standing).to_have_count(0)
+
+
+async def test_of_many_alerts_the_newest_are_listed_and_all_are_counted(browser: Any) -> None:
+    board = new_board()
+    feed_fleet(board, 1, 1, 1)
+    for step in range(205):
+        board.feed_alert(alert("P0", step, step=step))
+    async with server_of(board) as server, opened(browser, server, WIDE) as page:
+        await expect(page.locator("#alerts tr")).to_have_count(200)
+        await expect(page.locator("#alerts td.cell").last).to_have_text("P0 · 5")
+        await expect(page.locator("#alerts-note")).to_have_text("the newest 200 of 205")
+        await expect(page.locator("#tile-alerts .value")).to_have_text("205")
+
+
 async def test_the_board_reconnects_after_the_server_restarts(browser: Any) -> None:
     board = new_board()
     board.feed(predict(soh=0.95))
@@ -199,7 +258,9 @@ async def test_the_board_reconnects_after_the_server_restarts(browser: Any) -> N
 async def test_nothing_scrolls_sideways_on_a_phone(browser: Any, scheme: str) -> None:
     board = new_board()
     feed_fleet(board, 3, 96, 3)
-    board.feed(predict("a-pack-with-a-name-" + "x" * 200, 0, soh=0.5, flags=("out_of_distribution", "masked_input")))
+    long_name = "a-pack-with-a-name-" + "x" * 200
+    board.feed(predict(long_name, 0, soh=0.5, flags=("out_of_distribution", "masked_input")))
+    board.feed_alert(alert(long_name, 0, AlertKind.OUT_OF_DISTRIBUTION))
     async with server_of(board) as server, opened(browser, server, PHONE, color_scheme=scheme, has_touch=True) as page:
         await expect(page.locator("#tile-cells .value")).to_have_text("289")
         await expect(page.locator("#headline")).to_contain_text("50.0 %")
@@ -212,9 +273,11 @@ async def test_a_name_that_looks_like_markup_is_shown_as_text(browser: Any) -> N
     board = new_board()
     name = "<img src=x onerror=document.title='owned'>/7"
     board.feed(predict(name, 3, soh=0.7))
+    board.feed_alert(alert(name, 3))
     async with server_of(board) as server, opened(browser, server, WIDE) as page:
         await expect(page.locator("#cell-title")).to_have_text(f"{name} · cell 3")
         await expect(page.locator("#headline")).to_contain_text("70.0 %")
+        await expect(page.locator("#alerts td.cell")).to_have_text(f"{name} · 3")
         assert await page.title() == "cyclecast fleet board"
 
 

@@ -10,9 +10,12 @@ import sys
 import urllib.request
 from typing import Any
 
+import msgspec
+
 from stream.kafka.sink import KafkaSink
 from stream.kafka.topics import ensure, wanted
 from stream.seams import Message
+from tests.alerts import alert
 from tests.service import ROOT, as_environment, settings
 
 
@@ -34,6 +37,7 @@ async def test_board_shows_what_the_topic_holds_and_what_comes(kafka, topic, tmp
         await (await sink.send([Message(given.topics.predictions, b"P1/0", value)]))
 
     await publish(0)
+    await (await sink.send([Message(given.topics.alerts, b"P1", msgspec.json.encode(alert("P1", 0)))]))
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "cyclecast", "board", "--port", "0"),
         cwd=ROOT,
@@ -49,7 +53,7 @@ async def test_board_shows_what_the_topic_holds_and_what_comes(kafka, topic, tmp
             for cell in (0, 1):
                 while True:
                     fleet = await asyncio.to_thread(fetched, f"{found[0]}/api/fleet")
-                    if fleet["summary"]["cells"] == cell + 1:
+                    if fleet["summary"]["cells"] == cell + 1 and fleet["alerts"]["standing"] == {"outlier": 1}:
                         break
                     await asyncio.sleep(0.1)
                 await publish(1)

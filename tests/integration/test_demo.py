@@ -33,5 +33,6 @@ def test_demo_predicts_the_sample_fleet_and_sums_up(embedded_broker: EmbeddedBro
     said = re.search(r"^predictions +([\d,]+) of (\d+) cells", done.stdout, re.MULTILINE)
     assert said is not None, done.stdout
     assert int(said[1].replace(",", "")) > 0
+    assert re.search(r"^alerts raised +(none|\d+ \w+)", done.stdout, re.MULTILINE)
     for part in ("dead letters            0", "copy last", "mean of training", "weakest cells"):
         assert part in done.stdout

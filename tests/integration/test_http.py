@@ -11,12 +11,14 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from msgspec import to_builtins
 
 from stream.board.app import Board
 from stream.clock import SystemClock
 from stream.health import Health
 from stream.http import HttpServer, HttpUnavailableError, service_app
 from stream.telemetry import Telemetry
+from tests.alerts import alert
 from tests.predictions import predict
 
 PATIENCE_S = 20
@@ -148,6 +150,29 @@ async def test_a_reader_that_joins_then_loads_the_snapshot_misses_nothing() -> N
         assert delta["boot"] == snapshot["boot"]
         assert delta["cells"] == {"P2": [[0, 0.93, 400.0, 0]]}
         assert delta["summary"]["cells"] == 3
+        writer.close()
+
+
+async def test_alerts_are_in_the_snapshot_and_in_the_deltas_where_they_changed() -> None:
+    async with serving() as service:
+        assert service.board is not None
+        service.board.feed(predict())
+        first, second = alert(step=1), alert(cell=5, step=2)
+        service.board.feed_alert(first)
+        reader, writer = await service.ask("/events")
+        await next_event(reader, "hello")
+        _, snapshot = await service.get_json("/api/fleet")
+        assert snapshot["alerts"] == {"standing": {"outlier": 1}, "newest": [to_builtins(first)]}
+        assert (await service.get_json("/api/cell/P1/0"))[1]["alerts"] == [to_builtins(first)]
+
+        service.board.feed_alert(second)
+        while len((delta := await next_event(reader, "delta")).get("alerts", {}).get("newest", ())) < 2:
+            pass
+        assert delta["alerts"] == {"standing": {"outlier": 2}, "newest": [to_builtins(second), to_builtins(first)]}
+        assert delta["seq"] > snapshot["seq"]
+        service.board.feed_alert(first)  # comes again
+        for _ in range(2):  # each with the tables: no cell changed
+            assert "alerts" not in await next_event(reader, "delta")
         writer.close()
 
 

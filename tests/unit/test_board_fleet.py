@@ -9,7 +9,8 @@ import pytest
 
 from stream.board.fleet import Fleet
 from stream.board.rate import Rate
-from stream.records import Prediction
+from stream.records import AlertKind, Prediction
+from tests.alerts import alert
 from tests.hands import Hands
 from tests.predictions import predict
 
@@ -26,7 +27,7 @@ def fleet(clock: Hands) -> Fleet:
 
 def state(fleet: Fleet) -> dict[str, Any]:
     """All that a reader holds of the cells."""
-    packs = msgspec.json.decode(msgspec.json.encode(fleet.snapshot(5).packs))
+    packs = msgspec.json.decode(msgspec.json.encode(fleet.snapshot(5, 5).packs))
     assert isinstance(packs, dict)
     return packs
 
@@ -200,6 +201,19 @@ def test_pack_view_gives_the_spread_and_the_weakest_first(fleet: Fleet) -> None:
     assert (view.soh_min, view.soh_median, view.soh_max) == (0.88, 0.91, 0.95)
     assert view.soh_spread == pytest.approx(0.07)
     assert [row.cell for row in view.weakest] == [1, 3, 0, 2]
+
+
+def test_a_cell_and_the_snapshot_tell_the_alerts_that_stand(fleet: Fleet) -> None:
+    first, second = alert("P1", 0, step=1), alert("P1", 1, AlertKind.WARRANTY, 2)
+    for cell in (0, 1):
+        fleet.feed(predict(cell=cell))
+    for told in (first, second):
+        fleet.standing.feed(told)
+    views = [fleet.cell("P1", cell) for cell in (0, 1)]
+    assert [view.alerts for view in views if view] == [[first], [second]]
+    shown = fleet.snapshot(weakest=5, alerts=1).alerts
+    assert shown.standing == {AlertKind.OUTLIER: 1, AlertKind.WARRANTY: 1}
+    assert shown.newest == [second]
 
 
 def test_age_and_rate_follow_the_clock(fleet: Fleet, clock: Hands) -> None:

@@ -11,7 +11,8 @@ from cyclecast.demo_summary import true_soh, unseen_cells
 from model.artifact import CellData
 from model.recording import Recording, Truth
 from model.schema import CycleSteps
-from stream.records import Interval, Origin, Prediction
+from stream.records import AlertKind, Interval, Origin, Prediction
+from tests.alerts import alert
 from tests.small_model import manifest_of
 
 
@@ -66,6 +67,13 @@ def test_the_truth_of_a_prediction_is_that_of_its_cell_and_cycle() -> None:
     assert soh(_prediction(cell=1)) == pytest.approx(0.75)
     assert soh(_prediction(cell=2)) is None
     assert soh(_prediction(cycle=None)) is None
+
+
+def test_alerts_are_counted_where_they_begin() -> None:
+    progress = Progress()
+    for told in (alert(), alert(cell=1), alert(step=5, raised=False), alert(kind=AlertKind.WARRANTY)):
+        progress.saw_alert(told)
+    assert progress.raised == {AlertKind.OUTLIER: 2, AlertKind.WARRANTY: 1}
 
 
 def test_a_replay_is_worked_off_when_all_is_taken_in_and_all_predictions_came_back() -> None:

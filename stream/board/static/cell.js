@@ -20,9 +20,9 @@ export class CellPanel {
   }
 
   // Called with what changed; many changes in a short time are one fetch.
-  changed(cells) {
+  changed({ cells, alerts }) {
     const { pack, cell } = this.selected ?? {};
-    if (this.timer || !cells[pack]?.some(([one]) => one === cell)) return;
+    if (this.timer || !(alerts || cells[pack]?.some(([one]) => one === cell))) return;
     this.timer = setTimeout(() => {
       this.timer = 0;
       this.refresh();
@@ -50,10 +50,15 @@ export class CellPanel {
       part("State of health", percent(soh?.p50), soh ? `90 % between ${range(soh.p05, soh.p95, percent)}` : "no value yet"),
       part("Remaining life", rul ? `${count(rul.p50)} cycles` : "–", life(soh, rul)),
     );
+    byId("standing").replaceChildren(...view.alerts.map(standing));
     this.curve.show(view);
     byId("figures").replaceChildren(...figures(view).map(([name, value]) => make("div", {}, make("dt", { textContent: name }), make("dd", { textContent: value }))));
     byId("headline").dataset.flagged = flags.length > 0;
   }
+}
+
+function standing(alert) {
+  return make("li", {}, make("b", { textContent: flag(alert.kind) }), ` since ${instant(alert.t_ms)}: ${alert.reason}`);
 }
 
 function life(soh, rul) {

@@ -57,6 +57,10 @@ export class Fleet {
     return grown;
   }
 
+  holds(pack, cell) {
+    return cell < (this.packs.get(pack)?.soh.length ?? 0);
+  }
+
   names(flagNames) {
     this.flagNames = flagNames;
     this.harmless = flagNames.reduce((bits, name, at) => bits | (HARMLESS.has(name) ? 1 << at : 0), 0);

@@ -1,5 +1,6 @@
 // Puts the parts together: the link feeds the fleet, the fleet feeds the panels, a selection goes to all of them.
 
+import { AlertPanel } from "./alerts.js";
 import { CellPanel } from "./cell.js";
 import { onThemeChange } from "./colour.js";
 import { byId, setText } from "./dom.js";
@@ -19,6 +20,7 @@ const cell = new CellPanel();
 const histogram = new HistogramPanel();
 const map = new HeatMap(fleet, select);
 const table = new WeakestTable(select);
+const alerts = new AlertPanel(select);
 
 let boot = null;
 let loading = false;
@@ -28,16 +30,18 @@ let sparked = 0;
 let reordered = 0;
 
 function select(pack, index, byHand = true) {
+  if (!fleet.holds(pack, index)) return; // an alert outlives the predictions of its cell
   chosenByHand ||= byHand;
   if (byHand) history.replaceState(null, "", `#${encodeURIComponent(pack)}/${index}`);
   map.select(pack, index);
   table.select(pack, index);
+  alerts.select(pack, index);
   cell.select(pack, index);
 }
 
 function show(update) {
   const { summary, service } = update;
-  tiles.show(summary, service);
+  tiles.show(summary, service, update.alerts);
   if (Date.now() - sparked >= SPARK_MS) {
     sparked = Date.now();
     tiles.spark(summary.predictions_per_s);
@@ -47,6 +51,7 @@ function show(update) {
   byId("empty").hidden = !empty;
   byId("board").hidden = empty;
   if (update.histogram) histogram.show(update.histogram, summary);
+  if (update.alerts) alerts.show(update.alerts);
   if (update.weakest) {
     table.show(update.weakest);
     if (!chosenByHand && !cell.selected) selectFirst(update.weakest);
@@ -56,7 +61,7 @@ function show(update) {
 // A link may name a cell; else the weakest one is shown.
 function selectFirst(rows) {
   const [, pack, index] = location.hash.match(/^#(.+)\/(\d+)$/) ?? [];
-  if (pack && fleet.packs.has(decodeURIComponent(pack))) select(decodeURIComponent(pack), Number(index));
+  if (pack && fleet.holds(decodeURIComponent(pack), Number(index))) select(decodeURIComponent(pack), Number(index));
   else if (rows.length) select(rows[0].pack_id, rows[0].cell, false);
 }
 
@@ -91,7 +96,7 @@ function apply(delta) {
   }
   const grown = fleet.apply(delta);
   show(delta);
-  cell.changed(delta.cells);
+  cell.changed(delta);
   const moved = map.order !== "name" && Date.now() - reordered > REORDER_MS;
   if (grown || moved) {
     reordered = Date.now();

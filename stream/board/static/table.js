@@ -97,6 +97,6 @@ function fill(row, value, selected) {
   mark(row, selected);
 }
 
-function mark(row, selected) {
+export function mark(row, selected) {
   row.classList.toggle("selected", `${row.dataset.pack}/${row.dataset.cell}` === selected);
 }

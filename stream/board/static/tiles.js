@@ -1,9 +1,11 @@
 // The row of numbers on top, and the state of the link and of the service.
 
+import { total } from "./alerts.js";
 import { byId, draw, make, setText } from "./dom.js";
-import { age, count, percent, rate } from "./format.js";
+import { age, count, flag, percent, rate } from "./format.js";
 
 const SPARK_POINTS = 120;
+const MOST_KINDS = 2;
 
 export class Tiles {
   constructor() {
@@ -14,7 +16,7 @@ export class Tiles {
     setInterval(() => this.tick(), 500);
   }
 
-  show(summary, service) {
+  show(summary, service, alerts) {
     this.summary = summary;
     this.heard = performance.now();
     const { truth } = summary;
@@ -26,9 +28,17 @@ export class Tiles {
     this.tile("median", "Median SOH", percent(summary.soh_median), "of all cells");
     this.tile("eol", `Below ${percent(summary.eol_soh, 0)}`, count(summary.cells_below_eol), "cells past end of life", summary.cells_below_eol > 0);
     this.tile("flagged", "Flagged", count(summary.cells_flagged), "cells that ask for a look", summary.cells_flagged > 0);
+    if (alerts) this.alerts(alerts.standing);
     if (truth) this.tile("truth", "Error vs truth", `${(100 * truth.mae).toFixed(2)} pt`, `${percent(truth.coverage_90, 0)} inside the 90 % band`);
     setText(byId("model"), summary.model ?? "–");
     this.state(service);
+  }
+
+  alerts(standing) {
+    const stand = total(standing);
+    const kinds = Object.entries(standing).sort((a, b) => b[1] - a[1]).map(([kind, one]) => `${count(one)} ${flag(kind)}`);
+    const most = kinds.slice(0, MOST_KINDS).join(", ") + (kinds.length > MOST_KINDS ? ", …" : "");
+    this.tile("alerts", "Alerts", count(stand), most || "none stands", stand > 0);
   }
 
   // The rate, once a second, as a line of the last two minutes.

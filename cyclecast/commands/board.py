@@ -1,4 +1,4 @@
-"""``cyclecast board``: the live page over the result topic."""
+"""``cyclecast board``: the live page over the result topics."""
 # ruff: noqa: PLC0415 - heavy imports wait until the command runs
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ def board(
 ) -> None:
     """Show the fleet live in a browser.
 
-    A subscriber to the predictions that serves a page: the fleet's health, each
-    pack as a map of its cells, the fade of a cell with its forecast, the weakest
-    cells. It begins with all predictions that the topic holds, joins no group,
-    and takes nothing from the service, which may run elsewhere. http.host says
-    on which address it answers. Ends on Ctrl-C.
+    A subscriber to predictions and alerts that serves a page: the fleet's health,
+    each pack as a map of its cells, the fade of a cell with its forecast, the
+    alerts that stand, the weakest cells. It begins with all that the topics hold,
+    joins no group, and takes nothing from the service, which may run elsewhere.
+    http.host says on which address it answers. Ends on Ctrl-C.
 
     [bold]Examples[/bold]
       cyclecast board

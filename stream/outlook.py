@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from stream.alarms import CELL, KINDS, Rule, judge, new_cells, with_cells
 from stream.answers import ANSWER, Answers
 from stream.records import Alert, AlertKind, Origin, PackRollup
-from stream.rollup import known, numbered, rollup, survey
+from stream.rollup import alerts_of, known, numbered, rollup, survey
 from stream.seams import Partition
 
 FORM = hashlib.sha256(f"{CELL.descr}{ANSWER.descr}".encode()).hexdigest()[:12]
@@ -72,14 +72,18 @@ class Outlook:
             alerts += (alert for _, alert in sorted(found, key=itemgetter(0)))
         return Seen(alerts, [self._rollup(pack_id, factor) for pack_id in spoken_of])
 
-    def forget(self, pack_id: str) -> bool:
-        """Gives a pack up; whether anything was known of it."""
+    def forget(self, pack_id: str) -> list[Alert] | None:
+        """Gives a pack up, and with it the alerts that stand; none where nothing was known of it."""
         pack = self.packs.pop(pack_id, None)
         if pack is None:
-            return False
+            return None
         self.standing -= survey(pack.cells).standing
         self._changed[pack_id] = None
-        return True
+        return [
+            self._alert(pack_id, pack.model_id, int(cell["number"]), pack.newest, kind, "its pack is forgotten")
+            for cell in pack.cells
+            for kind in alerts_of(int(cell["standing"]))
+        ]
 
     def take_changes(self) -> list[tuple[str, Kept | None]]:
         """What is known of each pack of which that changed since this was last called; nothing of those given up."""
@@ -110,27 +114,23 @@ class Outlook:
         if not len(events):
             return []
         np.add.at(self.standing, events["kind"], np.where(events["raised"], 1, -1))
-        return [(int(own[event["answer"]]), self._alert(pack_id, model_id, rows, event)) for event in events]
+        return [(int(own[event["answer"]]), self._turned(pack_id, model_id, rows, event)) for event in events]
 
-    def _alert(self, pack_id: str, model_id: str, rows: NDArray[Any], event: Any) -> Alert:
-        answer, kind, raised = rows[event["answer"]], KINDS[event["kind"]], bool(event["raised"])
+    def _turned(self, pack_id: str, model_id: str, rows: NDArray[Any], event: Any) -> Alert:
+        """The alert of an event (`EVENT`)."""
+        answer, kind = rows[event["answer"]], KINDS[event["kind"]]
         value, limit = known(event["value"]), known(event["limit"])
         if kind is AlertKind.END_OF_LIFE:
             value, limit = known(answer["soh"][1]), self.rule.eol_soh
+        reason = _reason(kind, value, limit) if event["raised"] else f"over for {self.rule.patience} predictions"
+        alert = self._alert(pack_id, model_id, int(answer["cell"]), answer, kind, reason)
+        return msgspec.structs.replace(alert, raised=bool(event["raised"]), value=value, limit=limit)
+
+    def _alert(self, pack_id: str, model_id: str, cell: int, answer: Any, kind: AlertKind, reason: str) -> Alert:
+        """One that is over at an answer."""
+        t_ms, step = int(answer["t_ms"]), int(answer["step"])
         return Alert(
-            1,
-            pack_id,
-            int(answer["cell"]),
-            kind,
-            raised,
-            int(answer["t_ms"]),
-            int(answer["step"]),
-            _reason(kind, value, limit) if raised else f"over for {self.rule.patience} predictions",
-            model_id,
-            self._origin(answer),
-            numbered(answer),
-            value,
-            limit,
+            1, pack_id, cell, kind, False, t_ms, step, reason, model_id, self._origin(answer), numbered(answer)
         )
 
     def _rollup(self, pack_id: str, factor: float | None) -> PackRollup:
@@ -159,13 +159,13 @@ def _reason(kind: AlertKind, value: float | None, limit: float | None) -> str:
     """What is the case, in words."""
     match kind:
         case AlertKind.END_OF_LIFE:
-            return f"SOH {value:.3f} is below the end of life, {limit:.3f}"
+            return f"SOH {value:.4f} is below the end of life, {limit:g}"
         case AlertKind.WARRANTY:
-            return f"its life ends within the warranty with a probability of {value:.2f}, more than {limit:.2f}"
+            return f"its life ends within the warranty with a probability of {value:.3f}, more than {limit:g}"
         case AlertKind.SUDDEN_FADE:
-            return f"SOH is {value:.3f} lower than the mean of its last predictions, more than {limit:.3f}"
+            return f"SOH is {value:.4f} lower than the mean of its last predictions, more than {limit:.4f}"
         case AlertKind.OUTLIER:
-            return f"SOH is {value:.3f} lower than the median of its pack, more than {limit:.3f}"
+            return f"SOH is {value:.4f} lower than the median of its pack, more than {limit:.4f}"
         case AlertKind.SENSOR_FAULT:
             return "readings of this cell are missing or impossible"
         case AlertKind.OUT_OF_DISTRIBUTION:

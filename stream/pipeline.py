@@ -208,9 +208,10 @@ class Pipeline:
     def _seen(self, outlook: Outlook, ticket: Ticket, factor: float | None) -> list[Message]:
         """The alerts that the ticket's predictions begin and end, and its packs as they are after it."""
         seen = outlook.settle(ticket.told, factor)
+        gone = {pack_id: alerts for pack_id in ticket.gone if (alerts := outlook.forget(pack_id)) is not None}
+        seen.alerts.extend(alert for alerts in gone.values() for alert in alerts)
         for alert in seen.alerts:
             self.telemetry.alerts.labels(alert.kind.value, "raised" if alert.raised else "over").inc()
-        gone = [pack_id for pack_id in ticket.gone if outlook.forget(pack_id)]
         return self.publisher.seen(outlook.partition, seen, gone)
 
     async def _room(self) -> Batch:

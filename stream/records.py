@@ -118,7 +118,7 @@ class AlertKind(StrEnum):
 class Alert(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Something that needs a person begins (``raised``), or is over.
 
-    (``pack_id``, ``cell``, ``kind``, ``step``) identifies it. ``value`` and ``limit`` are what was compared, and
+    (``pack_id``, ``cell``, ``kind``, ``step``, ``raised``) identifies it. ``value`` was compared with ``limit``, and
     ``reason`` says it in words.
     """
 

@@ -92,7 +92,7 @@ def compare(found: Published, oracle: Predictions) -> Agreement:
 
 def compare_packs(alerts: Published, rollups: Published, oracle: Oracle) -> Agreement:
     """The same of alerts, which are named by their kind, too, and of all roll-ups, of which the newest count."""
-    keys = ("pack_id", "cell", "kind", "step")
+    keys = ("pack_id", "cell", "kind", "step", "raised")
     expected = {tuple(each[key] for key in keys): each for each in oracle.alerts}
     expected |= {(each["pack_id"],): each for each in oracle.rollups}
     found = [(tuple(each[key] for key in keys), each) for each in alerts]

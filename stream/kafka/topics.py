@@ -59,7 +59,8 @@ def wanted(settings: Settings) -> list[Topic]:
         Topic(topics.telemetry, *size, {}),
         Topic(topics.predictions, *size, {}),
         Topic(topics.packs, *size, {"cleanup.policy": "compact"}),
-        Topic(topics.alerts, *size, {}),
+        # What stands is read from the beginning, and may have begun long ago.
+        Topic(topics.alerts, *size, {"retention.ms": "-1"}),
         Topic(topics.dead_letters, *size, {"max.message.bytes": str(DEAD_LETTER_BYTES)}),
     ]
 

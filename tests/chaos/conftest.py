@@ -8,7 +8,7 @@ import os
 import random
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from rich.console import Console
@@ -61,7 +61,7 @@ def _seed(item: pytest.Item) -> int | None:
     return seed
 
 
-def hasty(bootstrap: str, name: str, model: Path, **more: int) -> Settings:
+def hasty(bootstrap: str, name: str, model: Path, **more: Any) -> Settings:
     """Settings of pods that do everything in small pieces and soon, so that there is always something to interrupt."""
     often = {"batch": {"max_windows": 8}, "state": {"page_interval_s": 0.5}}
     return settings(bootstrap, name, model, **{"session_timeout_ms": 3000, **often, **WATCHFUL, **more})

@@ -86,8 +86,9 @@ class Member:
         written = self.checkpoint.due(self.at, 0.0)
         seen = self.outlook.settle(batches(part))
         rollups: dict[str, PackRollup | None] = {each.pack_id: each for each in seen.rollups}
-        ended = [record.pack_id for record in part[-1:] if record.gone]
-        rollups |= dict.fromkeys(pack_id for pack_id in ended if self.outlook.forget(pack_id))
+        for ended in (record.pack_id for record in part[-1:] if record.gone):
+            seen.alerts.extend(self.outlook.forget(ended) or ())
+            rollups[ended] = None
         written += self.checkpoint.seen(self.outlook)
         return Ticket(self.at, seen.alerts, rollups, [(page.key or b"", page.value) for page in written])
 
@@ -143,15 +144,19 @@ def test_any_sequence_of_batches_commits_crashes_and_compactions_sees_what_a_cle
 
 @settings(max_examples=100, deadline=None)
 @given(log=logs())
-def test_of_a_pack_that_is_gone_no_roll_up_and_no_page_is_left(log):
-    member, kept, rollups = Member(log, [], 0), [], {}
+def test_of_a_pack_that_is_gone_no_roll_up_no_alert_and_no_page_is_left(log):
+    member, kept, rollups, alerts = Member(log, [], 0), [], {}, []
     for _ in log:
         ticket = member.feed(1)
         kept += ticket.pages
         rollups |= ticket.rollups
+        alerts += ticket.alerts
     left = {pack_id for pack_id, rollup in rollups.items() if rollup is not None}
     pages = {key.removeprefix(b"seen:").decode() for key, _ in compacted(kept) if key.startswith(b"seen:")}
     assert pages == set(member.outlook.packs)
     assert pages <= left
+    stands = {(each.pack_id, each.cell, each.kind): each.raised for each in alerts}
+    assert sum(stands.values()) == member.outlook.standing.sum()
+    assert not any(raised and pack_id not in left for (pack_id, _, _), raised in stands.items())
     gone = {record.pack_id for record in log} - left
     assert all(rollups[pack_id] is None for pack_id in gone)

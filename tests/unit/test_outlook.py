@@ -73,7 +73,7 @@ def test_an_alert_names_its_cell_and_says_what_was_compared_and_stands_in_the_ro
     assert (alert.pack_id, alert.cell, alert.kind, alert.raised) == ("P1", 2, AlertKind.END_OF_LIFE, True)
     assert (alert.t_ms, alert.step, alert.cycle, alert.model) == (9000, 10, 9, MODEL)
     assert (alert.value, alert.limit) == (0.78, 0.8)
-    assert alert.reason == "SOH 0.780 is below the end of life, 0.800"
+    assert alert.reason == "SOH 0.7800 is below the end of life, 0.8"
     assert alert.source == Origin("bms.telemetry", 3, 9)
     assert found.rollups[0].alerts == {AlertKind.END_OF_LIFE: 1}
     assert found.rollups[0].weakest[0].alerts == [AlertKind.END_OF_LIFE]
@@ -98,8 +98,12 @@ def test_every_kind_of_alert_is_told_in_words_and_counted_while_it_stands(kind):
     assert kind in {each.kind for each in found.alerts}
     assert all(each.reason for each in found.alerts)
     assert seen.standing[KINDS.index(kind)] == 1
-    seen.forget("P1")
+    over = seen.forget("P1")
+    assert over is not None
+    assert {each.kind for each in over} == {each.kind for each in found.alerts}
+    assert not any(each.raised for each in over)
     assert not seen.standing.any()
+    assert seen.forget("P1") is None
 
 
 def test_a_newer_model_begins_what_is_usual_anew_and_nothing_else():

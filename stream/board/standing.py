@@ -32,7 +32,7 @@ class Standing:
         """Takes one record. A repeated or older one changes nothing, unless the cell began anew at a later time."""
         name = (alert.pack_id, alert.cell, alert.kind)
         held = self._raised.get(name) or self._over.get(name)
-        if held is not None and alert.step <= held.step and alert.t_ms <= held.t_ms:
+        if held is not None and _order(alert) <= _order(held) and alert.t_ms <= held.t_ms:
             return
         self.changes += 1
         self._by_kind[alert.kind] += alert.raised - (self._raised.pop(name, None) is not None)
@@ -56,3 +56,8 @@ class Standing:
         """Those of a cell."""
         names = ((pack_id, cell, kind) for kind in AlertKind)
         return [self._raised[name] for name in names if name in self._raised]
+
+
+def _order(alert: Alert) -> tuple[int, bool]:
+    """At one step an alert may begin and, with its pack, be over."""
+    return alert.step, not alert.raised

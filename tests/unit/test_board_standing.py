@@ -78,3 +78,9 @@ def test_beyond_the_limit_those_that_stand_longest_are_forgotten() -> None:
         standing.feed(alert(cell=cell, step=cell + 1))
     assert [each.cell for each in standing.newest(9)] == [4, 3, 2]
     assert standing.by_kind() == {AlertKind.OUTLIER: 3}
+
+
+def test_an_alert_that_is_over_with_its_pack_at_the_step_it_began_at_does_not_stand_however_often_it_comes() -> None:
+    begun, over = alert(step=5), alert(step=5, raised=False)
+    assert len(fed([begun])) == 1
+    assert len(fed([begun, over, begun, over, begun])) == 0

@@ -33,7 +33,7 @@ class Oracle(dict[tuple[str, int, int], dict[str, Any]]):
     rollups: Published = ()
 
 
-def clean_run(model: Path, telemetry: Iterable[Record], **more: Any) -> Oracle:
+def clean_run(model: Path, telemetry: Iterable[Record], more: Mapping[str, Any] | None = None) -> Oracle:
     """What an undisturbed run in memory publishes, with ``more`` settings. A partitioner chooses the source of it."""
     artifact = load(model)
     source, sink, counted, clock = (
@@ -44,7 +44,7 @@ def clean_run(model: Path, telemetry: Iterable[Record], **more: Any) -> Oracle:
     )
     outlet = AtLeastOnce(sink, source.commit, interval_s=1.0, telemetry=counted, clock=clock)
     answering = Predictor(artifact, "cpu", "fp32")
-    settings = Settings.model_validate(more)
+    settings = Settings.model_validate(more or {})
     asyncio.run(assemble(source, outlet, answering, artifact.manifest, settings, telemetry=counted, clock=clock).run())
     topics = settings.topics
     found, alerts, rollups = (

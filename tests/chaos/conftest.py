@@ -87,7 +87,7 @@ def telemetry() -> list[Record]:
 @pytest.fixture(scope="package")
 def oracle(model: Path, telemetry: list[Record]) -> Oracle:
     """What the telemetry should give."""
-    return clean_run(model, telemetry, **WATCHFUL)
+    return clean_run(model, telemetry, WATCHFUL)
 
 
 @pytest.fixture(scope="package")

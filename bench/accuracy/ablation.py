@@ -20,6 +20,7 @@ from bench.accuracy.data import folder_of_recordings
 from bench.accuracy.ensemble import Learner, cross_fit
 from bench.accuracy.faded import Faded
 from bench.accuracy.gaussian import Gaussian
+from bench.accuracy.horizons import Horizons
 from bench.accuracy.lstm import Lstm
 from bench.accuracy.paced import Paced
 from bench.accuracy.protocol import Protocol, Said
@@ -81,7 +82,7 @@ def _network(learners: Sequence[Learner]) -> tuple[Learner, Lstm]:
     for learner in learners:
         used = learner.learner if isinstance(learner, Averaged) else learner
         bare = used
-        while isinstance(bare, Paced | Faded):
+        while isinstance(bare, Paced | Horizons | Faded):
             bare = bare.learner
         if isinstance(bare, Lstm):
             return used, bare
@@ -89,7 +90,8 @@ def _network(learners: Sequence[Learner]) -> tuple[Learner, Lstm]:
 
 
 def _around(used: Learner, network: Lstm) -> Learner:
-    return replace(used, learner=_around(used.learner, network)) if isinstance(used, Paced | Faded) else network
+    around = isinstance(used, Paced | Horizons | Faded)
+    return replace(used, learner=_around(used.learner, network)) if around else network
 
 
 def ablated(protocol: Protocol, cells: Sequence[Cell], seeds: int) -> list[Found]:

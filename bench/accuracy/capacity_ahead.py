@@ -14,11 +14,13 @@ from bench.accuracy.ensemble import Learner
 from bench.accuracy.faded import Faded
 from bench.accuracy.folds import by_cell
 from bench.accuracy.gaussian import Gaussian
+from bench.accuracy.horizons import Horizons
 from bench.accuracy.lstm import Lstm
 from bench.accuracy.near import Near
 from bench.accuracy.paced import Paced
 from bench.accuracy.percycle import STATISTICS, Life, lives
 from bench.accuracy.protocol import Goal, Protocol
+from bench.accuracy.similar import Similar
 from bench.accuracy.trend import held, reference, smoothed
 
 SPANS = (10, 25, 50, 100)  # cycles, over which slopes are taken
@@ -121,8 +123,9 @@ def _protocol(name: str, ahead: Ahead, learners: tuple[Learner, ...], bar: float
 # Of what is shown beside the capacities and charges of `STEPS` the network sees nothing.
 _LSTM = Lstm(window=6, stride=10, updates=500, columns=tuple(range(STEPS)))
 _NEAR_300 = Near(Faded(Gaussian()), 255, 360)
-LEARNERS_300: tuple[Learner, ...] = (Paced(Faded(_LSTM)), _NEAR_300)
-LEARNERS_100: tuple[Learner, ...] = (Paced(Faded(_LSTM)), Near(Faded(Gaussian()), 100, 100))
+_SIMILAR = Similar(columns=tuple(range(CAPACITIES, STEPS - 1)))
+LEARNERS_300: tuple[Learner, ...] = (Paced(Faded(_LSTM)), _NEAR_300, _SIMILAR)
+LEARNERS_100: tuple[Learner, ...] = (Paced(Horizons(Faded(_LSTM), (200, 300))), Near(Faded(Gaussian()), 100, 100))
 AHEAD_300 = Ahead(300, 500, first=0.3, last=2.2, paces=PACES)
 AHEAD_100 = Ahead(100, 500, first=0.3, last=2.2, paces=PACES)
 MIT_300 = _protocol("mit", AHEAD_300, LEARNERS_300, bar=0.30)

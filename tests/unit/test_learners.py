@@ -12,8 +12,10 @@ from bench.accuracy.baseline import Line, Mean
 from bench.accuracy.cell import Cell
 from bench.accuracy.faded import LEAST, Faded
 from bench.accuracy.gaussian import Gaussian
+from bench.accuracy.horizons import Horizons
 from bench.accuracy.near import Near
 from bench.accuracy.ridge import Ridge
+from bench.accuracy.similar import Similar
 from bench.accuracy.trees import Trees
 from tests.protocol_cells import fading
 
@@ -103,3 +105,60 @@ def test_line_continues_the_mean_fade_of_training_cells() -> None:
     said = Line().fit(cells, 0).predict(cells[0])
     slope = np.mean([(cell.truth[1] - cell.truth[0])[0] for cell in cells])
     np.testing.assert_allclose(said[:, 0], 1.0 + slope * cells[0].cycle, atol=1e-9)
+
+
+def forecast(index: int, known: int = 40, wanted: int = 60, lived: int = 100) -> Cell:
+    """A cell that fades along the same curve as all, at a pace of its own, asked about once."""
+    pace = np.random.default_rng(index).uniform(0.8, 1.3)
+    soh = 1.0 - 0.1 * (np.arange(lived) / 60 / pace) ** 3
+    steps = np.stack((soh, np.full(lived, np.nan)), 1)
+    at = np.arange(known - 11, known + 10, 10)
+    end = at + wanted - known
+    shown, truth = soh[at, None], soh[end, None]
+    return Cell(f"c{index}", "one", steps, at, end + 1, truth, shown, shown, shown, examined=at + 1 == known)
+
+
+def test_a_similar_fade_at_another_pace_goes_on_alike() -> None:
+    cells = [forecast(index) for index in range(12)]
+    asked = forecast(99).exam()
+    said = Similar((1,)).fit(cells, 0).predict(asked)
+    assert np.abs(said - asked.truth).max() < 0.1 * np.abs(asked.anchor - asked.truth).max()
+
+
+def test_what_a_similar_fade_says_hangs_on_nothing_after_the_asked_step_and_on_no_label() -> None:
+    cells = [forecast(index) for index in range(12)]
+    asked = forecast(99).exam()
+    other = replace(asked, steps=np.r_[asked.steps[:40], 9.0 - asked.steps[40:]], truth=asked.truth + 7.0)
+    model = Similar((1,)).fit(cells, 0)
+    np.testing.assert_array_equal(model.predict(asked), model.predict(other))
+    np.testing.assert_array_equal(model.predict(asked), Similar((1,)).fit(cells, 1).predict(asked))
+
+
+def test_a_cell_is_not_told_by_its_own_fade() -> None:
+    cells = [forecast(index) for index in range(12)]
+    asked = cells[0].exam()
+    with_it, without = (Similar((1,)).fit(each, 0) for each in (cells, cells[1:]))
+    without = replace(without, scale=with_it.scale, likeness=with_it.likeness, lowest=with_it.lowest)
+    np.testing.assert_array_equal(with_it.predict(asked), without.predict(asked))
+
+
+def test_a_similar_fade_is_not_said_to_go_lower_than_any_that_was_learned() -> None:
+    cells = [forecast(index) for index in range(12)]
+    asked = forecast(99).exam()
+    low = replace(asked, anchor=asked.anchor - 5.0)
+    assert Similar((1,)).fit(cells, 0).predict(low).item() == min(float(cell.truth.min()) for cell in cells)
+
+
+def test_other_horizons_teach_and_are_not_answered() -> None:
+    cells = [forecast(index) for index in range(6)]
+    model = Horizons(Ridge(), (5, 10)).fit(cells, 0)
+    np.testing.assert_allclose(model.predict(cells[0]), Ridge().fit(cells, 0).predict(cells[0]), atol=1e-3)
+    assert model.model.predict(cells[0]).shape == (3, 3)
+
+
+def test_a_horizon_is_the_capacity_so_many_cycles_on_and_unknown_where_the_cell_had_ended() -> None:
+    cell = forecast(0)
+    further = Horizons(Ridge(), (30, 70))._further(cell)
+    np.testing.assert_array_equal(further.truth[:, 1], cell.steps[cell.at + 30, 0])
+    np.testing.assert_array_equal(np.isnan(further.truth[:, 2]), cell.at + 70 >= 100)
+    np.testing.assert_array_equal(further.truth[:, 0], cell.truth[:, 0])

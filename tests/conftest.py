@@ -1,24 +1,29 @@
-"""What all tests share: markers by folder, brokers, topic names, recorded data."""
+"""What all tests share: markers by folder, brokers, topic names, recorded data, and the table of the chaos tests."""
 
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import re
 import uuid
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import for_code
+from rich.console import Console
 
 from stream.kafka.broker import BrokerError, EmbeddedBroker
+from tests.chaos.report import runs_in, save, table
 from tests.kafka.cluster import KafkaNode, kafka_jars, missing_tools
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
+RESULTS = Path("build", "chaos.json")
 
 
 class MakeTopic(Protocol):
@@ -33,6 +38,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = item.path.relative_to(TESTS).parts[0]
         if (TESTS / folder).is_dir():
             item.add_marker(folder)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The table of the chaos tests, and every run of them as JSON."""
+    reports = chain.from_iterable(terminalreporter.stats.values())
+    if runs := runs_in(report for report in reports if isinstance(report, pytest.TestReport)):
+        shown = Console(file=io.StringIO(), width=200)
+        shown.print(table(runs))
+        assert isinstance(shown.file, io.StringIO)
+        terminalreporter.write_line(shown.file.getvalue())
+        save(runs, config.rootpath / RESULTS)
+        terminalreporter.write_line(f"every run: {RESULTS}")
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,8 @@
-"""What the chaos tests share: seeds, brokers that may be killed, a stage on each, and the table in the end."""
+"""What the chaos tests share: seeds, brokers that may be killed, and a stage on each."""
 
 from __future__ import annotations
 
 import asyncio
-import io
 import os
 import random
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -11,12 +10,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from rich.console import Console
 
 from model.schema import CycleSteps
 from stream.seams import Record
 from stream.settings import Settings
-from tests.chaos.report import Run, save, table
+from tests.chaos.report import noted
 from tests.chaos.stage import BAD, Stage
 from tests.kafka.cluster import KafkaCluster, KafkaNode, kafka_jars, missing_tools
 from tests.oracle import Oracle, clean_run
@@ -25,8 +23,6 @@ from tests.telemetry import artifact, records
 
 T = TypeVar("T")
 SEEDS = int(os.environ.get("SEEDS", "0"))
-RUNS: pytest.StashKey[list[Run]] = pytest.StashKey()
-RESULTS = Path("build", "chaos.json")
 PACKS = [f"P{number}" for number in range(8)]
 FRAMES, CELLS = 600, 4
 # Alerts that begin and end again: an untrained model says lives of two cycles.
@@ -135,16 +131,5 @@ async def stage(
         await play.open()
         yield play
     finally:
-        request.config.stash.setdefault(RUNS, []).append(play.result())
+        request.node.user_properties.append(noted(play.result()))
         await play.close()
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """The table, and every run as JSON."""
-    if runs := config.stash.get(RUNS, []):
-        shown = Console(file=io.StringIO(), width=200)
-        shown.print(table(runs))
-        assert isinstance(shown.file, io.StringIO)
-        terminalreporter.write_line(shown.file.getvalue())
-        save(runs, config.rootpath / RESULTS)
-        terminalreporter.write_line(f"every run: {RESULTS}")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import pytest
 from rich.table import Table
 
 RECOVERY_S = 60.0
@@ -29,6 +30,22 @@ class Run:
     wrong: int
     stall_s: float
     recovery_s: float
+
+
+def noted(run: Run) -> tuple[str, object]:
+    """A run as a test's user property: that is carried from the process that ran the test to the one that reports."""
+    return Run.__name__, asdict(run)
+
+
+def runs_in(reports: Iterable[pytest.TestReport]) -> list[Run]:
+    """The runs that tests noted; their tearing down is when."""
+    return [
+        Run(**value)
+        for report in reports
+        if report.when == "teardown"
+        for name, value in report.user_properties
+        if name == Run.__name__ and isinstance(value, dict)
+    ]
 
 
 def table(runs: Sequence[Run]) -> Table:

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 import random
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from stream.kafka.broker import HOST
 from tests.chaos.conftest import others_turns
-from tests.kafka import disk
+from tests.chaos.report import Run, noted, runs_in
+from tests.kafka import disk, ports
+from tests.kafka.ports import own_ports
 from tests.kafka.proxy import Proxy
 from tests.oracle import Agreement, Oracle, agree, compare, compare_packs
+
+PHASES: tuple[Literal["setup", "call", "teardown"], ...] = ("setup", "call", "teardown")
 
 
 def test_the_comparison_counts_what_is_twice_missing_unknown_changed_and_out_of_order(oracle: Oracle) -> None:
@@ -55,6 +62,23 @@ def test_each_seed_is_one_run_and_every_schedule_gets_its_share(seeds: int, sche
     assert max(shares) - min(shares) <= 1
 
 
+def test_a_run_is_told_once_by_the_report_of_its_test_whichever_process_ran_it() -> None:
+    run = Run("kills", 3, True, 2, 1, 4800, 448, 49, 0, 0, 0, 0.5, 1.5)
+    told = {"nodeid": "test", "location": ("", None, ""), "keywords": {}, "outcome": "passed", "longrepr": None}
+    reports = [pytest.TestReport(**told, when=when, user_properties=[noted(run)]) for when in PHASES]
+    sent = [pytest.TestReport._from_json(json.loads(json.dumps(each._to_json()))) for each in reports]
+    assert runs_in(reports) == runs_in(sent) == [run]
+
+
+def test_nobody_is_given_a_port_that_is_anothers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "BELOW_THOSE_GIVEN_UNASKED", range(15_000, 15_100))
+    mine, others = own_ports(20), own_ports(20)
+    assert len({*mine, *others}) == 40
+    for port in mine:
+        with socket.create_server((HOST, port)):
+            pass
+
+
 async def test_a_stalled_network_keeps_what_it_was_given_and_a_cut_one_loses_it() -> None:
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(100):
@@ -62,11 +86,7 @@ async def test_a_stalled_network_keeps_what_it_was_given_and_a_cut_one_loses_it(
         writer.close()
 
     server = await asyncio.start_server(echo, HOST, 0)
-    probe = await asyncio.start_server(echo, HOST, 0)
-    free = probe.sockets[0].getsockname()[1]
-    probe.close()
-    await probe.wait_closed()
-    async with server, Proxy(free, server.sockets[0].getsockname()[1]) as network:
+    async with server, Proxy(*own_ports(1), server.sockets[0].getsockname()[1]) as network:
         reader, writer = await asyncio.open_connection(HOST, network.port)
         for there, back in ((True, False), (False, True), (True, True)):
             network.stall(there=there, back=back)
@@ -74,10 +94,10 @@ async def test_a_stalled_network_keeps_what_it_was_given_and_a_cut_one_loses_it(
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(reader.readexactly(4), 0.1)
             network.flow()
-            assert await asyncio.wait_for(reader.readexactly(4), 5) == b"held"
+            assert await asyncio.wait_for(reader.readexactly(4), 60) == b"held"
         network.cut()
         with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
-            await asyncio.wait_for(reader.readexactly(1), 5)
+            await asyncio.wait_for(reader.readexactly(1), 60)
         writer.close()
 
 

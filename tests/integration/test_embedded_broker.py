@@ -18,6 +18,7 @@ from aiokafka.errors import UnknownError
 
 from stream.kafka.broker import BrokerError, EmbeddedBroker, speaks_kafka
 from tests.conftest import MakeTopic
+from tests.kafka.ports import own_ports
 
 PARTITIONS = 4
 
@@ -112,9 +113,7 @@ async def test_high_watermark_counts_every_record_and_end_offsets_does_not(
 
 
 async def test_a_wanted_port_is_used_and_free_again_after_the_end() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = own_ports(1)
     for _ in range(2):
         async with EmbeddedBroker(port) as broker:
             assert broker.bootstrap == f"127.0.0.1:{port}"

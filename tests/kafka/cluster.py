@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import hashlib
 import logging
 import shutil
-import socket
 import subprocess
 import time
 import uuid
@@ -18,9 +18,9 @@ from typing import Literal, NamedTuple, Self
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from stream.kafka.broker import bound_to_this_process, speaks_kafka
+from stream.kafka.broker import HOST, bound_to_this_process, speaks_kafka
+from tests.kafka.ports import own_ports
 
-HOST = "127.0.0.1"
 POM = Path(__file__).with_name("pom.xml")
 TARGET = POM.parent / "target"
 READY_TIMEOUT_S = 90.0
@@ -42,13 +42,16 @@ def kafka_jars() -> Path:
     """
     libs, stamp = TARGET / "libs", TARGET / "pom.sha256"
     digest = hashlib.sha256(POM.read_bytes()).hexdigest()
-    if not (stamp.is_file() and stamp.read_text() == digest and any(libs.glob("kafka_2.13-*.jar"))):
-        shutil.rmtree(libs, ignore_errors=True)
-        command = ["mvn", "-q", "-B", "-f", str(POM), "dependency:copy-dependencies"]
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
-        if done.returncode != 0:
-            raise RuntimeError(f"Maven could not fetch Kafka:\n{(done.stdout + done.stderr)[-2000:]}")
-        stamp.write_text(digest)
+    TARGET.mkdir(exist_ok=True)
+    with (TARGET / "lock").open("w") as one:
+        fcntl.flock(one, fcntl.LOCK_EX)  # of all processes that share the tests one fetches, the others wait for it
+        if not (stamp.is_file() and stamp.read_text() == digest and any(libs.glob("kafka_2.13-*.jar"))):
+            shutil.rmtree(libs, ignore_errors=True)
+            command = ["mvn", "-q", "-B", "-f", str(POM), "dependency:copy-dependencies"]
+            done = subprocess.run(command, check=False, capture_output=True, text=True)
+            if done.returncode != 0:
+                raise RuntimeError(f"Maven could not fetch Kafka:\n{(done.stdout + done.stderr)[-2000:]}")
+            stamp.write_text(digest)
     return libs
 
 
@@ -68,7 +71,7 @@ class KafkaNode:
         self.quorum: Quorum | None = None
         self.folder = folder
         self._classpath = f"{jars}/*"
-        self._ports = _free_ports(4)
+        self._ports = own_ports(4)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -298,11 +301,3 @@ class KafkaCluster:
 
 def _new_cluster_id() -> str:
     return urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind((HOST, 0))
-        return [int(probe.getsockname()[1]) for probe in probes]

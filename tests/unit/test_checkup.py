@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from pathlib import Path
 
 import pytest
@@ -19,13 +18,8 @@ from cyclecast.checkup import (
 from model.artifact import WEIGHTS, save
 from stream.settings import Settings
 from tests.command_line import CommandLine
+from tests.kafka.ports import own_ports
 from tests.small_model import small_artifact
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
@@ -87,7 +81,7 @@ def test_a_precision_that_the_device_lacks_fails_with_a_remedy(artifact: Path) -
 
 async def test_no_broker_fails_and_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stream.kafka.probe._PATIENCE_S", 0.0)
-    (check,) = await check_broker(Settings.load(overrides={"kafka.bootstrap": f"127.0.0.1:{_free_port()}"}))
+    (check,) = await check_broker(Settings.load(overrides={"kafka.bootstrap": f"127.0.0.1:{own_ports(1)[0]}"}))
     assert check.status == "fail"
     assert "cyclecast broker" in check.do
     assert "--bootstrap" in check.do
@@ -97,7 +91,7 @@ def test_doctor_exits_with_1_when_something_fails_and_speaks_json(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, artifact: Path
 ) -> None:
     monkeypatch.setattr("stream.kafka.probe._PATIENCE_S", 0.0)
-    command = ("doctor", "--bootstrap", f"127.0.0.1:{_free_port()}", "--model", str(artifact))
+    command = ("doctor", "--bootstrap", f"127.0.0.1:{own_ports(1)[0]}", "--model", str(artifact))
     ended = CommandLine(capsys).invoke(*command, "--json")
     checks = {check["name"]: check for check in json.loads(ended.out)}
     assert ended.code == 1

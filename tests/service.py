@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
-from collections.abc import Iterable, Sequence
+import urllib.request
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from stream.seams import Message, Record
 from stream.settings import Settings
 
 ROOT = Path(__file__).parent.parent
+PATIENCE_S = 180.0  # a service may start beside others on a busy machine; how long it takes decides nothing
 
 
 def settings(
@@ -106,7 +109,7 @@ class StreamProcess:
         assert self._process is not None
         self._process.send_signal(number)
 
-    async def ended(self, timeout_s: float | None = 60) -> int:
+    async def ended(self, timeout_s: float | None = PATIENCE_S) -> int:
         """The exit code, once it ended; its log is whole then."""
         assert self._process is not None
         assert self._reading is not None
@@ -114,13 +117,36 @@ class StreamProcess:
         await self._reading
         return code
 
-    async def said(self, event: str, timeout_s: float = 60, times: int = 1) -> None:
+    async def said(self, event: str, timeout_s: float = PATIENCE_S, times: int = 1) -> None:
         """Waits until the log holds ``event``, so many ``times``."""
         async with asyncio.timeout(timeout_s):
             while self.log.count(event) < times:
                 assert self._process is not None
                 assert self._process.returncode is None, f"ended with {self._process.returncode}:\n{self.log}"
                 await asyncio.sleep(0.02)
+
+    async def get(self, path: str) -> str:
+        """What it answers over HTTP."""
+        url = re.search(r"http://[\w.:]+", self.log)
+        assert url
+
+        def fetched() -> str:
+            with urllib.request.urlopen(f"{url[0]}{path}", timeout=PATIENCE_S) as answer:
+                return str(answer.read().decode())
+
+        return await asyncio.to_thread(fetched)
+
+    async def metrics(self) -> dict[str, float]:
+        """Its own metrics, by name and labels."""
+        lines = (line.rpartition(" ") for line in (await self.get("/metrics")).splitlines())
+        return {name: float(value) for name, _, value in lines if name.startswith("cyclecast_")}
+
+    async def until_metrics(self, true: Callable[[dict[str, float]], bool]) -> dict[str, float]:
+        """Its metrics, once they are as they should be."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not true(found := await self.metrics()):  # noqa: ASYNC110 - another process gives no event
+                await asyncio.sleep(0.1)
+        return found
 
     async def _read(self) -> None:
         assert self._process is not None
@@ -159,7 +185,9 @@ async def predictions(settings: Settings) -> list[dict[str, Any]]:
     return [json.loads(record.value) for record in await consumed(settings, settings.topics.predictions)]
 
 
-async def until_predicted(settings: Settings, least: int = 1, *, from_offset: int = 0, timeout_s: float = 60) -> None:
+async def until_predicted(
+    settings: Settings, least: int = 1, *, from_offset: int = 0, timeout_s: float = PATIENCE_S
+) -> None:
     """Waits until at least so many predictions are published that records from ``from_offset`` on made due."""
     count = 0
     async with asyncio.timeout(timeout_s):

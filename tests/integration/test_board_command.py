@@ -20,7 +20,7 @@ from tests.service import ROOT, as_environment, settings
 
 
 def fetched(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=5) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         return json.loads(answer.read())
 
 

@@ -137,7 +137,7 @@ def _read_one_and_leave() -> None:
         assert process.stderr is not None
         assert json.loads(process.stdout.readline())["pack_id"] == "P1"
         process.stdout.close()
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
         assert process.stderr.read() == ""
 
 

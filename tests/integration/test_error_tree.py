@@ -73,7 +73,7 @@ async def test_fenced_partition_that_nobody_takes_from_it_ends_the_process_and_p
         await ours.publish(partition, [ticket(topic, b"too late", 2)])
         await ours.flush()  # does not wait for what can never be
         with pytest.raises(Fatal, match="was taken over, but not by a member of group"):
-            await asyncio.wait_for(ended, 20)
+            await asyncio.wait_for(ended, 60)
     assert [record.value for record in await consumed(given, topic)] == [b"ours", b"theirs"]
     assert counted.registry.get_sample_value("cyclecast_transactions_total", {"result": "fenced"}) == 1
 
@@ -88,7 +88,7 @@ async def test_transaction_that_cannot_be_ends_the_process_and_is_never_committe
         await outlet.open(partition)
         await outlet.publish(partition, [done])
         with pytest.raises(Fatal, match=r"no transaction of .* was possible within 1 s"):
-            await asyncio.wait_for(ended, 20)
+            await asyncio.wait_for(ended, 60)
     assert await consumed(given, given.topics.predictions) == []
 
 

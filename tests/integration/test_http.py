@@ -21,7 +21,7 @@ from stream.telemetry import Telemetry
 from tests.alerts import alert
 from tests.predictions import predict
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 
 class Service:

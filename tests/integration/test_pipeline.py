@@ -235,7 +235,7 @@ async def test_slow_model_holds_the_source_back(tmp_path):
 
     class Slow(FakeModel):
         def predict(self, windows, n):
-            gate.wait(10)
+            gate.wait(60)
             return model.predict(windows, n)
 
         strange = model.strange

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import shutil
 import signal
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -43,13 +41,6 @@ async def flow(given: Settings, telemetry: list[Record], seconds: float) -> None
     await sink.stop()
 
 
-def metrics(service: StreamProcess) -> str:
-    url = re.search(r"http://[\w.:]+", service.log)
-    assert url
-    with urllib.request.urlopen(f"{url[0]}/metrics", timeout=5) as answer:
-        return str(answer.read().decode())
-
-
 async def test_model_is_swapped_under_load_nothing_is_lost_and_each_prediction_is_of_the_model_that_it_names(
     kafka, topic, telemetry, tmp_path
 ):
@@ -64,8 +55,8 @@ async def test_model_is_swapped_under_load_nothing_is_lost_and_each_prediction_i
         flowing = asyncio.create_task(flow(given, telemetry, seconds=6))
         await until_predicted(given, WINDOWS // 6)
         replaced(live, tmp_path / "new")
-        await service.said("model swapped", 20)  # found by itself
-        assert f'cyclecast_model_info{{hash="{new.model_id}"}} 1.0' in await asyncio.to_thread(metrics, service)
+        await service.said("model swapped")  # found by itself
+        assert f'cyclecast_model_info{{hash="{new.model_id}"}} 1.0' in await service.get("/metrics")
         weights = bytearray((live / "model.safetensors").read_bytes())
         weights[-1] ^= 1
         (live / "model.safetensors").write_bytes(bytes(weights))
@@ -75,7 +66,7 @@ async def test_model_is_swapped_under_load_nothing_is_lost_and_each_prediction_i
         await service.said("new model refused")
         await flowing
         await until_predicted(given, WINDOWS)
-        assert 'cyclecast_model_reloads_total{result="ok"} 1.0' in await asyncio.to_thread(metrics, service)
+        assert 'cyclecast_model_reloads_total{result="ok"} 1.0' in await service.get("/metrics")
         service.send(signal.SIGTERM)
         assert await service.ended() == 0, service.log
     found = await predictions(given)

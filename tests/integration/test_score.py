@@ -173,7 +173,7 @@ async def test_intervals_of_a_service_that_dies_and_comes_back_are_those_of_an_u
     for part, fault in enumerate(("committed:1", "sent:1", None)):
         await produce(given, records[part * third : (part + 1) * third if fault else None])
         async with StreamProcess(given, "--until-idle", "1", fault=fault) as service:
-            assert await service.ended(120) == (-signal.SIGKILL if fault else 0), service.log
+            assert await service.ended() == (-signal.SIGKILL if fault else 0), service.log
     oracle = await asyncio.to_thread(clean_run, tmp_path / "a", records, {"model": {"adapt_intervals": True}})
     agree(await predictions(given), oracle, once=True)
     plain = await asyncio.to_thread(clean_run, tmp_path / "a", records)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
+import signal
 import threading
-import urllib.request
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from stream.memory import MemorySink, MemorySource
 from stream.seams import Message, Partition, Record
 from stream.settings import Settings
 from stream.telemetry import Telemetry
-from tests.service import StreamProcess, consumed, predictions, produce, settings
+from tests.service import StreamProcess, consumed, predictions, produce, settings, until_predicted
 from tests.small_model import FakeModel
 from tests.telemetry import SOH, artifact, records
 
@@ -180,25 +179,15 @@ async def test_service_with_a_shadow_publishes_both_and_tells_how_far_they_are_a
     artifact(tmp_path / "first", STEPS)
     artifact(tmp_path / "second", STEPS, SOH, seed=8)
     given = shadowing(kafka.bootstrap, topic, tmp_path)
-    async with StreamProcess(given, "--until-idle", "4") as service:
+    compared = 'cyclecast_shadow_windows_total{result="compared"}'
+    async with StreamProcess(given) as service:
         await service.said("shadowed")
         await produce(given, telemetry_of())
-        await asyncio.sleep(2)
-        url = re.search(r"http://[\w.:]+", service.log)
-        assert url
-
-        def fetched() -> str:
-            with urllib.request.urlopen(f"{url[0]}/metrics", timeout=5) as answer:
-                return str(answer.read().decode())
-
-        metrics = await asyncio.to_thread(fetched)
+        await until_predicted(given, WINDOWS)
+        metrics = await service.until_metrics(lambda found: found.get(compared, 0) > 0)
+        service.send(signal.SIGTERM)
         assert await service.ended() == 0, service.log
-    compared = re.search(r'cyclecast_shadow_windows_total\{result="compared"\} (\S+)', metrics)
-    difference = re.search(r"\ncyclecast_shadow_soh_difference_total (\S+)", metrics)
-    assert compared is not None
-    assert difference is not None
-    assert float(compared[1]) > 0
-    assert float(difference[1]) > 0
+    assert metrics["cyclecast_shadow_soh_difference_total"] > 0
     mine = {(each["pack_id"], each["cell"], each["step"]) for each in await predictions(given)}
     found = [json.loads(each.value) for each in await consumed(given, given.topics.shadow_predictions)]
     theirs = {(each["pack_id"], each["cell"], each["step"]) for each in found}

@@ -46,13 +46,13 @@ async def test_restarted_service_goes_on_from_pages_and_reads_little_telemetry_a
     half = len(telemetry) // 2
     await produce(given, telemetry[:half])
     async with StreamProcess(given, "--until-idle", "1") as first:
-        assert await first.ended(120) == 0, first.log
+        assert await first.ended() == 0, first.log
     await produce(given, telemetry[half : half + half // 2])
     async with StreamProcess(given, "--until-idle", "1") as second:
-        assert await second.ended(120) == 0, second.log
+        assert await second.ended() == 0, second.log
     await produce(given, telemetry[half + half // 2 :])
     async with StreamProcess(given, "--until-idle", "1") as third:
-        assert await third.ended(120) == 0, third.log
+        assert await third.ended() == 0, third.log
     agree(await predictions(given), await asyncio.to_thread(clean_run, tmp_path / "model", telemetry), once=True)
     restored = events(third, "state read from pages")
     assert sum(each["cells"] for each in restored) == len(PACKS) * CELLS
@@ -65,7 +65,7 @@ async def test_state_topic_is_compacted_and_has_a_partition_for_each_of_the_tele
     given = settings(kafka.bootstrap, topic, model(tmp_path / "model", 8))
     await produce(given, telemetry[:40])
     async with StreamProcess(given, "--until-idle", "1") as service:
-        assert await service.ended(120) == 0, service.log
+        assert await service.ended() == 0, service.log
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
     await admin.start()
     try:
@@ -84,7 +84,7 @@ async def test_a_groups_offset_that_is_behind_what_is_published_repeats_nothing(
     half = len(telemetry) // 2
     await produce(given, telemetry[:half])
     async with StreamProcess(given, "--until-idle", "1") as first:
-        assert await first.ended(120) == 0, first.log
+        assert await first.ended() == 0, first.log
     partitions = [TopicPartition(given.topics.telemetry, number) for number in range(given.topics.partitions)]
     group = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap, group_id=given.kafka.group, enable_auto_commit=False)
     await group.start()
@@ -95,7 +95,7 @@ async def test_a_groups_offset_that_is_behind_what_is_published_repeats_nothing(
         await group.stop()
     await produce(given, telemetry[half:])
     async with StreamProcess(given, "--until-idle", "1") as second:
-        assert await second.ended(120) == 0, second.log
+        assert await second.ended() == 0, second.log
     assert events(second, "the group's offset is behind what is published")
     agree(await predictions(given), await asyncio.to_thread(clean_run, tmp_path / "model", telemetry), once=True)
 
@@ -105,23 +105,23 @@ async def test_state_of_other_steps_is_refused_and_given_up_only_when_told_so(ka
     half = len(telemetry) // 2
     await produce(given, telemetry[:half])
     async with StreamProcess(given, "--until-idle", "1") as first:
-        assert await first.ended(120) == 0, first.log
+        assert await first.ended() == 0, first.log
     before = await predictions(given)
 
     other = given.model_copy(
         update={"model": given.model.model_copy(update={"path": str(model(tmp_path / "long", 12))})}
     )
     async with StreamProcess(other) as refused:
-        assert await refused.ended(60) == 1
+        assert await refused.ended() == 1
     assert "holds another kind of steps" in refused.log
     assert "--state reset" in refused.log
 
     await produce(given, telemetry[half:])
     for _ in range(2):  # the option may stay on: it gives up nothing that fits
         async with StreamProcess(other, "--state", "reset", "--until-idle", "1") as reset:
-            assert await reset.ended(120) == 0, reset.log
+            assert await reset.ended() == 0, reset.log
     async with StreamProcess(other, "--until-idle", "1") as kept:
-        assert await kept.ended(120) == 0, kept.log
+        assert await kept.ended() == 0, kept.log
     assert {each["lineage"] for each in events(kept, "state read from pages") if each["cells"]} == {2}
 
     # From the committed offset on, all is as the new model would have said from the beginning.

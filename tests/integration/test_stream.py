@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import signal
-import socket
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -17,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from model.schema import CycleSteps
 from stream.kafka.broker import EmbeddedBroker
 from stream.seams import Record
+from tests.kafka.ports import own_ports
 from tests.oracle import Oracle, agree, clean_run
 from tests.service import StreamProcess, consumed, predictions, produce, settings, until_predicted
 from tests.telemetry import artifact, records
@@ -56,7 +54,7 @@ async def test_every_expected_prediction_is_published_once_by_a_clean_run(bootst
     given = settings(bootstrap, topic, model)
     await produce(given, telemetry)
     async with StreamProcess(given, "--until-idle", "2") as service:
-        assert await service.ended(120) == 0, service.log
+        assert await service.ended() == 0, service.log
     agree(await predictions(given), oracle, once=True)
 
 
@@ -73,7 +71,7 @@ async def test_no_prediction_is_missing_or_twice_after_the_service_was_ended_and
         assert code == (0 if number is signal.SIGTERM else -9), service.log
     between = len(await predictions(given))
     async with StreamProcess(given, "--until-idle", "2") as service:
-        assert await service.ended(120) == 0, service.log
+        assert await service.ended() == 0, service.log
     found = await predictions(given)
     agree(found, oracle, once=True)
     assert between >= EXPECTED // 4
@@ -103,38 +101,24 @@ async def test_probes_and_metrics_tell_what_the_service_does(kafka, topic, model
         await service.said("streaming")
         await produce(given, telemetry)
         await until_predicted(given, EXPECTED)
-        await asyncio.sleep(1.5)  # lag is looked at once a second
-        url = re.search(r"http://[\w.:]+", service.log)
-        assert url
-        ready = json.loads(await asyncio.to_thread(fetched, f"{url[0]}/readyz"))
+        expected = {
+            "cyclecast_predictions_total": EXPECTED,
+            'cyclecast_records_total{result="ok"}': len(telemetry),
+            "cyclecast_cells": len(PACKS) * CELLS,
+            **{f'cyclecast_lag_records{{partition="{number}"}}': 0 for number in range(4)},
+        }
+        metrics = await service.until_metrics(lambda found: expected.items() <= found.items())
+        assert metrics['cyclecast_transactions_total{result="committed"}'] > 0
+        ready = json.loads(await service.get("/readyz"))
         assert ready["ok"] is True
         assert ready["parts"]["delivery"]["detail"] == "exactly-once"
-        assert json.loads(await asyncio.to_thread(fetched, f"{url[0]}/healthz"))["ok"] is True
-        metrics = {
-            name: float(value)
-            for name, _, value in (
-                line.rpartition(" ") for line in (await asyncio.to_thread(fetched, f"{url[0]}/metrics")).splitlines()
-            )
-            if name.startswith("cyclecast_")
-        }
-        assert metrics["cyclecast_predictions_total"] == EXPECTED
-        assert metrics['cyclecast_records_total{result="ok"}'] == len(telemetry)
-        assert metrics["cyclecast_cells"] == len(PACKS) * CELLS
-        assert metrics['cyclecast_transactions_total{result="committed"}'] > 0
-        assert [metrics[f'cyclecast_lag_records{{partition="{number}"}}'] for number in range(4)] == [0.0] * 4
+        assert json.loads(await service.get("/healthz"))["ok"] is True
         service.send(signal.SIGTERM)
         assert await service.ended() == 0, service.log
 
 
-def fetched(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=5) as answer:
-        return answer.read().decode()
-
-
 async def test_service_waits_for_a_broker_that_comes_up_later(topic, model, telemetry, oracle):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = own_ports(1)
     given = settings(f"127.0.0.1:{port}", topic, model)
     async with StreamProcess(given) as service:
         await service.said("waiting for the broker")
@@ -151,7 +135,7 @@ async def test_service_that_still_waits_for_its_broker_ends_on_a_signal(topic, m
     async with StreamProcess(given) as service:
         await service.said("waiting for the broker")
         service.send(signal.SIGTERM)
-        assert await service.ended(10) == 0, service.log
+        assert await service.ended() == 0, service.log
 
 
 async def test_empty_topic_is_created_and_read_without_harm(kafka, topic, model):
@@ -171,7 +155,7 @@ async def test_record_of_ten_megabytes_is_a_dead_letter_unchanged_and_the_stream
     given = given.model_copy(update={"topics": given.topics.model_copy(update={"telemetry": wide})})
     await produce(given, [*telemetry[:100], Record(0, 0, b"big", large), *telemetry[100:]])
     async with StreamProcess(given, "--until-idle", "2") as service:
-        assert await service.ended(120) == 0, service.log
+        assert await service.ended() == 0, service.log
     letters = await consumed(given, given.topics.dead_letters)
     assert [(letter.key, letter.value) for letter in letters] == [(b"big", large)]
     assert dict(letters[0].headers)["reason"] == b"too_large"
@@ -189,7 +173,7 @@ async def test_dead_letter_too_large_for_its_topic_keeps_its_headers_and_the_str
     )
     await produce(given, [*telemetry[:100], Record(0, 0, b"big", b"x" * 4_000_000), *telemetry[100:]])
     async with StreamProcess(given, "--until-idle", "2") as service:
-        assert await service.ended(120) == 0, service.log
+        assert await service.ended() == 0, service.log
     (letter,) = await consumed(given, narrow)
     headers = dict(letter.headers)
     assert (letter.key, headers["reason"], headers["topic"]) == (b"big", b"too_large", wide.encode())

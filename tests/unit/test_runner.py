@@ -34,7 +34,7 @@ class Named(FakeModel):
         return f"model-{self.number}"
 
     def predict(self, windows: np.ndarray, n: int) -> np.ndarray:
-        self.gate.wait(10)
+        self.gate.wait(60)
         self.asked.append(n)
         if self.failures:
             self.failures -= 1
@@ -54,7 +54,7 @@ def batch(lengths: Sequence[int] = (2, 2, 2)) -> Batch:
 
 
 async def answered(runner: ModelRunner, count: int) -> list[Predicted]:
-    return [await asyncio.wait_for(runner.results.get(), 10) for _ in range(count)]
+    return [await asyncio.wait_for(runner.results.get(), 60) for _ in range(count)]
 
 
 @pytest.fixture

@@ -12,13 +12,15 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -q
 DOCKER ?= docker
 IMAGE ?= cyclecast:local
 ARGS ?=
+# So many processes share the tests, a file at a time: mostly they wait for brokers and services. Narrowed ones need but one.
+WORKERS ?= $(if $(ARGS),0,3)
 CODE := cyclecast replay stream model tests $(wildcard bench)
 # What is there to run of the parts that grow later.
 BENCH := $(wildcard bench/__main__.py)
 ACCURACY := $(wildcard bench/accuracy.py bench/accuracy/__main__.py)
 DOCS := $(wildcard docs/generate.py)
 
-.PHONY: help setup demo test lint chaos bench bench-peers accuracy samples image docs locks clean
+.PHONY: help setup demo test lint kernels chaos bench bench-peers accuracy samples image docs locks clean
 
 help:
 	@echo 'make demo      a simulated fleet through an embedded broker to predictions, and a live page (ARGS="--duration 20")'
@@ -68,8 +70,13 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 	@find $(CODE) -name '*.py' -exec awk 'END { if (FNR > 400) { print FILENAME ": " FNR " lines, at most 400"; exit 1 } }' {} \; | (! grep .)
 
-test: lint
-	$(BIN)/python -m pytest $(ARGS)
+# Compiled once, beside the checks: else each of the processes that share the tests compiles the same.
+test: $(VENV)/.runtime
+	@$(MAKE) --no-print-directory -j2 lint $(if $(ARGS),,kernels)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+kernels: $(VENV)/.runtime
+	$(BIN)/python -m tests.kernels
 
 chaos: $(VENV)/.dev
 	SEEDS=$(or $(SEEDS),60) $(BIN)/python -m pytest tests/chaos -p no:randomly $(ARGS)

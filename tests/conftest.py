@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
+import hypothesis
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import for_code
@@ -24,6 +25,9 @@ from tests.kafka.cluster import KafkaNode, kafka_jars, missing_tools
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 RESULTS = Path("build", "chaos.json")
+
+hypothesis.settings.register_profile("laws", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("laws")  # how long an example takes decides nothing
 
 
 class MakeTopic(Protocol):

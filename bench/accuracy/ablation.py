@@ -59,7 +59,6 @@ def variants(protocol: Protocol) -> dict[str, tuple[Learner, ...]]:
     noise = {"without noise on windows": 0.0} if lstm.jitter else {"with noise on windows": NOISE}
     networks = {
         "without the linear path": replace(lstm, skip=False),
-        "two layers": replace(lstm, layers=2),
         "half the width": replace(lstm, hidden=lstm.hidden // 2),
         "newest step alone": replace(lstm, window=1),
         **{name: replace(lstm, jitter=jitter) for name, jitter in noise.items()},

@@ -63,14 +63,19 @@ class Cell:
 
 
 def stacked(cells: Sequence[Cell]) -> tuple[Floats, Floats, Floats]:
-    """The steps read at each row [N, F], the labels beyond the anchor [N, H], and weights [N] that let cells count
-    alike; rows without any known label are left out.
+    """The steps read at each row with a known label [N, F], then what `labelled` says of these."""
+    read = [cell.steps[cell.at[np.isfinite(cell.truth).any(1)]] for cell in cells]
+    return np.concatenate(read), *labelled(cells)
+
+
+def labelled(cells: Sequence[Cell]) -> tuple[Floats, Floats]:
+    """The labels beyond the anchor [N, H], and weights [N] that let cells count alike; rows without any known label are
+    left out.
     """
-    read, label, weight = [], [], []
+    label, weight = [], []
     for cell in cells:
         known = np.isfinite(cell.truth).any(1)
-        read.append(cell.steps[cell.at[known]])
         label.append((cell.truth - cell.anchor)[known])
         weight.append(np.full(known.sum(), 1.0 / max(known.sum(), 1)))
     weights = np.concatenate(weight)
-    return np.concatenate(read), np.concatenate(label), weights / weights.sum()
+    return np.concatenate(label), weights / weights.sum()

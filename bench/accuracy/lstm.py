@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
 
-from bench.accuracy.cell import Cell, Floats, Ints, stacked
+from bench.accuracy.cell import Cell, Floats, Ints, labelled, stacked
+from bench.accuracy.lstm_training import Course, Windows, one_cycle, train
 from bench.accuracy.scale import Scale
 from model.network import BatteryLifespanPredictor
 
@@ -33,11 +34,11 @@ class LstmModel:
     @torch.no_grad()
     def predict(self, cell: Cell) -> Floats:
         """Float64 [n, H]."""
-        steps = _with_presence(self.scale(cell.steps))
-        found = [
-            self.network(_windows(steps, at, self.window, self.stride)).numpy()
-            for at in np.array_split(cell.at + 1, max(1, -(-cell.rows // PREDICTED_AT_ONCE)))
-        ]
+        before = self.window * self.stride
+        steps, back = _joined([cell.steps], self.scale, before), _back(self.window, self.stride)
+        at = (cell.at + before)[:, None] - back
+        pieces = np.array_split(at, max(1, -(-cell.rows // PREDICTED_AT_ONCE)))
+        found = [self.network(torch.from_numpy(steps[piece])).numpy() for piece in pieces]
         return np.concatenate(found).astype(np.float64) * self.deviation + self.mean + cell.anchor
 
 
@@ -54,7 +55,6 @@ class Lstm:
     window: int = 8
     stride: int = 1
     hidden: int = 32
-    layers: int = 1
     updates: int = 500
     rate: float = 3e-3
     decay: float = 1e-3
@@ -67,61 +67,57 @@ class Lstm:
     def fit(self, cells: Sequence[Cell], seed: int) -> LstmModel:
         """Trains one network; the seed decides its weights and the order of the windows."""
         rng = np.random.default_rng(seed)
-        read, label, weight = stacked(cells)
-        thin = slice(None, None, 1 + len(read) // SCALED_ROWS)
-        scale = Scale.of(read[thin], weight[thin], CLIP, self.columns)
+        thin = 1 + sum(cell.rows for cell in cells) // SCALED_ROWS
+        read, _, weight = stacked([cell.taken(np.arange(0, cell.rows, thin)) for cell in cells])
+        scale = Scale.of(read, weight, CLIP, self.columns)
+        label, weight = labelled(cells)
         known = np.isfinite(label)
         mean = np.nanmean(label, 0)
         deviation = np.maximum(np.nanstd(label, 0), 1e-9)
-        target = torch.tensor(np.where(known, (label - mean) / deviation, np.nan), dtype=torch.float32)
-        steps, ends = _joined(cells, scale, self.window * self.stride)
-        drawn = rng.choice(len(weight), (self.updates, BATCH), p=weight)
+        windows = Windows(
+            _joined([cell.steps for cell in cells], scale, self.window * self.stride),
+            _newest(cells, self.window * self.stride),
+            _back(self.window, self.stride),
+            np.where(known, (label - mean) / deviation, np.nan).astype(np.float32),
+        )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = BatteryLifespanPredictor(
-                steps.shape[1], self.hidden, self.layers, label.shape[1], dropout=self.dropout, skip=self.skip
+                windows.steps.shape[1], self.hidden, 1, label.shape[1], dropout=self.dropout, skip=self.skip
             )
-            self._train(network, steps, ends, target, drawn)
+        train(network, windows, self._course(rng, weight, windows.steps.shape[1]), self.squared, self.decay)
         return LstmModel(network.eval(), scale, self.window, self.stride, mean, deviation)
 
-    def _train(self, network: BatteryLifespanPredictor, steps: Tensor, ends: Ints, target: Tensor, drawn: Ints) -> None:
-        optimiser = torch.optim.AdamW(network.parameters(), lr=self.rate, weight_decay=self.decay)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, self.rate, total_steps=self.updates)
-        squared = torch.tensor([head in self.squared for head in range(target.shape[1])])
-        network.train()
-        for rows in drawn:
-            windows = _windows(steps, ends[rows], self.window, self.stride)
-            if self.jitter:
-                windows = windows + self.jitter * torch.randn_like(windows[:, :1])
-            wanted = target[torch.from_numpy(rows)]
-            error = torch.where(wanted.isnan(), 0.0, network(windows) - wanted)
-            loss = torch.where(squared, error**2, error.abs()).mean()
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimiser.step()
-            schedule.step()
+    def _course(self, rng: np.random.Generator, weight: Floats, channels: int) -> Course:
+        size = (self.updates, BATCH)
+        return Course(
+            rng.choice(len(weight), size, p=weight),
+            np.float32(self.jitter) * rng.standard_normal((*size, channels if self.jitter else 0), np.float32),
+            (rng.random((*size, self.hidden), np.float32) >= self.dropout) / np.float32(1.0 - self.dropout),
+            one_cycle(self.updates, self.rate),
+        )
 
 
-def _with_presence(steps: Floats) -> Tensor:
-    """One channel more, which says that a step exists."""
-    return torch.tensor(np.c_[steps, np.ones(len(steps))], dtype=torch.float32)
+def _joined(lives: Sequence[Floats], scale: Scale, before: int) -> NDArray[np.float32]:
+    """All lives' steps in a row, scaled, ``before`` empty ones ahead of each: float32 [k, F + 1]. The last channel
+    tells them apart.
+    """
+    pieces = []
+    for life in lives:
+        known = np.c_[scale(life), np.ones(len(life))].astype(np.float32)
+        pieces += [np.zeros((before, known.shape[1]), np.float32), known]
+    return np.concatenate(pieces)
 
 
-def _joined(cells: Sequence[Cell], scale: Scale, before: int) -> tuple[Tensor, Ints]:
-    """All cells' steps in a row, ``before`` empty steps ahead of each cell's, and where each row's window ends."""
-    pieces, ends, offset = [], [], 0
+def _newest(cells: Sequence[Cell], before: int) -> Ints:
+    """Which of the joined steps each row with a label is read at: int64 [N]."""
+    found, offset = [], before
     for cell in cells:
-        known = np.isfinite(cell.truth).any(1)
-        steps = _with_presence(scale(cell.steps))
-        pieces += [torch.zeros(before, steps.shape[1]), steps]
-        ends.append(cell.at[known] + offset + before + 1)
-        offset += before + len(steps)
-    return torch.cat(pieces), np.concatenate(ends)
+        found.append(cell.at[np.isfinite(cell.truth).any(1)] + offset)
+        offset += len(cell.steps) + before
+    return np.concatenate(found)
 
 
-def _windows(steps: Tensor, ends: Ints, window: int, stride: int) -> Tensor:
-    """Windows [k, L, F + 1] that end before ``ends`` [k]; what lies before the first step is zero."""
-    at = torch.from_numpy(ends[:, None] - 1 - stride * np.arange(window)[::-1])
-    gathered = steps[at.clamp(min=0)]
-    return torch.where((at < 0).unsqueeze(-1), 0.0, gathered)
+def _back(window: int, stride: int) -> Ints:
+    """How many steps before its newest each step of a window lies, int64 [L]."""
+    return stride * np.arange(window - 1, -1, -1)

@@ -107,7 +107,7 @@ def ablated(protocol: Protocol, cells: Sequence[Cell], seeds: int) -> list[Found
 
 def _unseen(protocol: Protocol, learners: tuple[Learner, ...], train: Sequence[Cell], seed: int) -> tuple[float, float]:
     """The error on cells left out, and the windows that all models together answer in a CPU second."""
-    ensemble = cross_fit(learners, train, protocol.inner, seed, squared=protocol.squared)
+    ensemble = cross_fit(learners, train, protocol.inner, seed, squared=protocol.squared, repeats=protocol.repeats)
     asked = [cell.exam() for cell in train]
     said = [Said(cell, *(point,) * 3, {}, 0) for cell, point in zip(asked, ensemble.unseen, strict=True) if cell.rows]
     longest = max(train, key=lambda cell: cell.rows)

@@ -1,7 +1,8 @@
 """Cross-fitting: each learner once without each inner fold, so that every training cell is also predicted unseen.
 
 The models of all inner folds are averaged; what they said of the cells they had not seen decides how learners are mixed
-and how wide intervals must be. No test cell is near any of it.
+and how wide intervals must be. With repeats, each of other inner folds, a training cell is spoken of by the mean of as
+many models, too: one alone errs more than the average that a test cell is answered by. No test cell is near any of it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from bench.accuracy.cell import Cell, Floats
 from bench.accuracy.folds import by_cell, leave_one_out
 
 SHARES = 10  # a mixture is chosen on a grid of tenths
+APART = 1000  # between the seeds of repeats, so that no two runs of the table share one
 
 
 class Model(Protocol):
@@ -42,8 +44,8 @@ class Learner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ensemble:
-    """Models [learner][inner fold], the share of each learner by head [H, learners], and what was said of the
-    examined rows of each training cell by the models that had not seen it.
+    """Models [learner][inner fold of each repeat], the share of each learner by head [H, learners], and what was said
+    of the examined rows of each training cell by the models that had not seen it, the mean over repeats.
     """
 
     models: tuple[tuple[Model, ...], ...]
@@ -52,7 +54,7 @@ class Ensemble:
     said: tuple[Floats, ...]
 
     def alone(self, cell: Cell) -> Floats:
-        """What each learner says, the mean over inner folds: float64 [n, H, learners]."""
+        """What each learner says, the mean over its models: float64 [n, H, learners]."""
         return np.stack([np.mean([model.predict(cell) for model in fitted], 0) for fitted in self.models], -1)
 
     def mixed(self, alone: Floats) -> Floats:
@@ -61,24 +63,33 @@ class Ensemble:
         return found
 
     def predict(self, cell: Cell) -> Floats:
-        """Float64 [n, H]: the mean over inner folds, mixed over learners."""
+        """Float64 [n, H]: the mean over models, mixed over learners."""
         return self.mixed(self.alone(cell))
 
 
 def cross_fit(
-    learners: Sequence[Learner], cells: Sequence[Cell], folds: int, seed: int, *, squared: tuple[int, ...]
+    learners: Sequence[Learner],
+    cells: Sequence[Cell],
+    folds: int,
+    seed: int,
+    *,
+    squared: tuple[int, ...],
+    repeats: int = 1,
 ) -> Ensemble:
-    """Fits ``learners`` on ``cells`` over inner folds by cell. ``squared``: the heads mixed for the mean square."""
+    """Fits ``learners`` on ``cells`` over inner folds by cell, ``repeats`` times. ``squared``: the heads mixed for the
+    mean square.
+    """
     split = leave_one_out if folds >= len(cells) else by_cell(folds)
     models: list[list[Model]] = [[] for _ in learners]
-    said: dict[int, Floats] = {}
-    for inner, fold in enumerate(split(cells, seed)):
-        train = [cells[index] for index in fold.train]
-        for own, learner in zip(models, learners, strict=True):
-            own.append(learner.fit(train, 1000 * seed + inner))
-        for index in fold.test:
-            said[index] = np.stack([own[-1].predict(cells[index].exam()) for own in models], -1)  # [n, H, learners]
-    ordered = [said[index] for index in range(len(cells))]
+    said: list[list[Floats]] = [[] for _ in cells]
+    for repeat in range(repeats):
+        for fold in split(cells, seed + APART * repeat):
+            train = [cells[index] for index in fold.train]
+            for own, learner in zip(models, learners, strict=True):
+                own.append(learner.fit(train, 1000 * seed + len(own)))
+            for index in fold.test:
+                said[index].append(np.stack([own[-1].predict(cells[index].exam()) for own in models], -1))
+    ordered = [np.mean(each, 0) for each in said]  # [n, H, learners] of each cell
     shares = _shares([cell.exam() for cell in cells], ordered, squared=squared)
     unseen = tuple((each * shares).sum(-1) for each in ordered)
     return Ensemble(tuple(tuple(own) for own in models), shares, unseen, tuple(ordered))

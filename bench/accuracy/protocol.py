@@ -44,7 +44,7 @@ class Goal:
 class Protocol:
     """A row of the table for each goal. inner: folds over the training cells that mix the learners and calibrate.
 
-    widths: what intervals are wide by. least: below it nothing is ever said.
+    repeats: how many times, each with other folds. widths: what intervals are wide by. least: below it nothing is said.
     """
 
     name: str
@@ -55,6 +55,7 @@ class Protocol:
     learners: tuple[Learner, ...]
     goals: tuple[Goal, ...]
     inner: int = 5
+    repeats: int = 1
     widths: Shape = "learned"
     least: float = 0.0
 
@@ -98,7 +99,9 @@ def run(protocol: Protocol, cells: Sequence[Cell], seed: int) -> list[Said]:
 
 
 def _fold(protocol: Protocol, train: Sequence[Cell], test: Sequence[Cell], seed: int) -> list[Said]:
-    ensemble = cross_fit(protocol.learners, train, protocol.inner, seed, squared=protocol.squared)
+    ensemble = cross_fit(
+        protocol.learners, train, protocol.inner, seed, squared=protocol.squared, repeats=protocol.repeats
+    )
     train = [cell.exam() for cell in train]
     widths = [interval(train, ensemble.unseen, head, seed, protocol.widths) for head in range(protocol.heads)]
     baselines = [learner.fit(train, seed) for learner in baseline_learners(protocol)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,40 @@ def test_no_label_of_a_tested_cell_reaches_what_is_said_of_it(learner: Learner) 
     assert set(true) == tested
     for name in tested:
         np.testing.assert_array_equal(np.stack(true[name]), np.stack(false[name]))
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A model that says a number of its own, and who taught it."""
+
+    taught: frozenset[str]
+    number: float
+
+    def predict(self, cell: Cell) -> Floats:
+        return np.full_like(cell.truth, self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """Its number is drawn from its seed."""
+
+    name: str = "telling"
+
+    def fit(self, cells: Sequence[Cell], seed: int) -> Told:
+        return Told(frozenset(cell.cell_id for cell in cells), np.random.default_rng(seed).normal())
+
+
+@pytest.mark.parametrize(("folds", "repeats"), [(3, 1), (3, 2), (4, 3), (7, 2)])
+def test_of_a_training_cell_speaks_the_mean_of_the_models_that_have_not_seen_it(folds: int, repeats: int) -> None:
+    cells = [fading(index) for index in range(7)]
+    ensemble = cross_fit((Telling(),), cells, folds, 5, squared=(), repeats=repeats)
+    (models,) = ensemble.models
+    assert len({model.number for model in models}) == folds * repeats
+    for cell, unseen in zip(cells, ensemble.unseen, strict=True):
+        numbers = [model.number for model in models if cell.cell_id not in model.taught]
+        assert len(numbers) == repeats
+        np.testing.assert_allclose(unseen, np.mean(numbers))
+    np.testing.assert_allclose(ensemble.predict(fading(9)), np.mean([model.number for model in models]))
 
 
 def test_labels_of_training_cells_do_reach_it() -> None:

@@ -117,6 +117,7 @@ def _protocol(name: str, ahead: Ahead, learners: tuple[Learner, ...], bar: float
         learners=learners,
         goals=(Goal("capacity", "mape_pct", "%", bar=bar),),
         inner=6,
+        repeats=2,
     )
 
 

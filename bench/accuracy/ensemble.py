@@ -1,8 +1,9 @@
 """Cross-fitting: each learner once without each inner fold, so that every training cell is also predicted unseen.
 
 The models of all inner folds are averaged; what they said of the cells they had not seen decides how learners are mixed
-and how wide intervals must be. With repeats, each of other inner folds, a training cell is spoken of by the mean of as
-many models, too: one alone errs more than the average that a test cell is answered by. No test cell is near any of it.
+and how wide intervals must be. Where folds are repeated, each time other ones, several models have not seen a cell: the
+mixture is chosen by what each says, and intervals are calibrated on their mean, which is nearer to the average that a
+test cell is answered by. No test cell is near any of it.
 """
 
 from __future__ import annotations
@@ -44,14 +45,13 @@ class Learner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ensemble:
-    """Models [learner][inner fold of each repeat], the share of each learner by head [H, learners], and what was said
-    of the examined rows of each training cell by the models that had not seen it, the mean over repeats.
+    """Models [learner][inner fold of each repeat], the share of each learner by head [H, learners], and what they said,
+    mixed, of the examined rows of each training cell that they had not seen, the mean over repeats.
     """
 
     models: tuple[tuple[Model, ...], ...]
     shares: Floats
     unseen: tuple[Floats, ...]
-    said: tuple[Floats, ...]
 
     def alone(self, cell: Cell) -> Floats:
         """What each learner says, the mean over its models: float64 [n, H, learners]."""
@@ -89,22 +89,22 @@ def cross_fit(
                 own.append(learner.fit(train, 1000 * seed + len(own)))
             for index in fold.test:
                 said[index].append(np.stack([own[-1].predict(cells[index].exam()) for own in models], -1))
-    ordered = [np.mean(each, 0) for each in said]  # [n, H, learners] of each cell
-    shares = _shares([cell.exam() for cell in cells], ordered, squared=squared)
-    unseen = tuple((each * shares).sum(-1) for each in ordered)
-    return Ensemble(tuple(tuple(own) for own in models), shares, unseen, tuple(ordered))
+    repeated = [np.stack(each) for each in said]  # [repeats, n, H, learners] of each cell
+    shares = _shares([cell.exam() for cell in cells], repeated, squared=squared)
+    unseen = tuple((each.mean(0) * shares).sum(-1) for each in repeated)
+    return Ensemble(tuple(tuple(own) for own in models), shares, unseen)
 
 
 def _shares(cells: Sequence[Cell], said: Sequence[Floats], *, squared: tuple[int, ...]) -> Floats:
-    """The mixture that errs least on unseen cells, for each head; cells count alike."""
+    """The mixture of single models that errs least on unseen cells, for each head; cells count alike."""
     learners = said[0].shape[-1]
     grid = [np.array(each) / SHARES for each in product(range(SHARES + 1), repeat=learners) if sum(each) == SHARES]
     best = []
-    for head in range(said[0].shape[1]):
+    for head in range(said[0].shape[2]):
         losses = []
         for shares in grid:
             error = [
-                np.abs(each[:, head] @ shares - cell.truth[:, head]) for each, cell in zip(said, cells, strict=True)
+                np.abs(each[:, :, head] @ shares - cell.truth[:, head]) for each, cell in zip(said, cells, strict=True)
             ]
             means = [np.nanmean(each**2 if head in squared else each) for each in error if np.isfinite(each).any()]
             losses.append(np.mean(means))

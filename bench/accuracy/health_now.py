@@ -57,4 +57,5 @@ XJTU = Protocol(
     learners=(Averaged(Lstm(window=4, hidden=48, updates=800), 2), Gaussian(most_rows=500)),
     goals=(Goal("soh", "mape_pct", "%", bar=0.60, worst_bar=0.9, by_group=True),),
     inner=6,
+    repeats=2,
 )

@@ -96,6 +96,7 @@ HUST_B = Protocol(
     ),
     goals=(Goal("soh", "mape_pct", "%", bar=0.70), Goal("rul", "rmse", "cycles", bar=135.0, ending=True, head=1)),
     inner=6,
+    repeats=2,
 )
 HUST_A = Protocol(
     name="RUL at every cycle, HUST",

@@ -22,9 +22,9 @@ from stream.restoration import Restoration
 from stream.seams import Partition
 from stream.settings import LimitSettings
 from tests.answers import answer, told
+from tests.troubles import TURNS, Kept, committed, compacted
 
 STEPS, RULE = CycleSteps(), Rule(eol_soh=0.8, p_warranty=0.5, fade_soh=0.03, outlier_soh=0.03, patience=2)
-Kept = list[tuple[bytes, bytes | None]]
 
 
 class Record(NamedTuple):
@@ -34,12 +34,6 @@ class Record(NamedTuple):
     pack_id: str
     answers: list[np.ndarray]
     gone: bool
-
-
-TURNS = st.lists(
-    st.tuples(st.integers(1, 9), st.sampled_from([0, 1, 9]), st.sampled_from(["", "", "crash", "compact and crash"])),
-    max_size=12,
-)
 
 
 @st.composite
@@ -69,21 +63,21 @@ class Ticket:
 class Member:
     """One process's part for one partition: what the pipeline does with what was said, without its loop."""
 
-    def __init__(self, log: list[Record], kept: Kept, committed: int) -> None:
-        self.log, self.at = log, committed
+    def __init__(self, log: list[Record], kept: Kept, end: int) -> None:
+        self.log, self.at = log, end
         self.outlook = Outlook(Partition("t", 0), RULE)
         restoration = Restoration(lambda: Cells(STEPS, LimitSettings(), idle_ttl_s=7200))
         restoration.read(kept)
-        cells = restoration.finish(committed, reset=False)
+        cells = restoration.finish(end, reset=False)
         restoration.seen(self.outlook)
         self.checkpoint = Checkpoint(cells, "state", 0, 1.0, restoration.lineage)
         self.checkpoint.stale = restoration.stale
 
-    def feed(self, count: int) -> Ticket:
+    def feed(self, count: int, now_s: float = 0.0) -> Ticket:
         """Works off the next records, and of the packs that are gone by then what ends with them."""
         part = self.log[self.at : self.at + count]
         self.at += len(part)
-        written = self.checkpoint.due(self.at, 0.0)
+        written = self.checkpoint.due(self.at, now_s)
         seen = self.outlook.settle(batches(part))
         rollups: dict[str, PackRollup | None] = {each.pack_id: each for each in seen.rollups}
         for ended in (record.pack_id for record in part[-1:] if record.gone):
@@ -102,11 +96,6 @@ def batches(part: list[Record]) -> list[Answers]:
     return pieces
 
 
-def compacted(kept: Kept) -> Kept:
-    last = {key: at for at, (key, _) in enumerate(kept)}
-    return [each for at, each in enumerate(kept) if last[each[0]] == at and each[1] is not None]
-
-
 def one_by_one(log: list[Record]) -> tuple[list[Alert], dict[str, PackRollup | None]]:
     member, alerts, rollups = Member(log, [], 0), [], {}
     for _ in log:
@@ -120,25 +109,11 @@ def one_by_one(log: list[Record]) -> tuple[list[Alert], dict[str, PackRollup | N
 @given(log=logs(), turns=TURNS)
 def test_any_sequence_of_batches_commits_crashes_and_compactions_sees_what_a_clean_run_does(log, turns):
     log = [record._replace(gone=False) for record in log]
-    kept: Kept = []
-    committed = 0
-    waiting: list[Ticket] = []
-    alerts: list[Alert] = []
+    tickets = committed(turns, len(log), lambda kept, end: Member(log, kept, end))
+    alerts = [alert for ticket in tickets for alert in ticket.alerts]
     rollups: dict[str, PackRollup | None] = {}
-    member = Member(log, kept, committed)
-    for count, commits, then in [*turns, (0, 0, "crash"), (len(log), 99, "")]:
-        waiting.append(member.feed(count))
-        for ticket in waiting[:commits]:
-            alerts += ticket.alerts
-            rollups |= ticket.rollups
-            kept += ticket.pages
-            committed = ticket.end
-        del waiting[:commits]
-        if then == "compact and crash":
-            kept = compacted(kept)
-        if then:
-            waiting.clear()
-            member = Member(log, kept, committed)
+    for ticket in tickets:
+        rollups |= ticket.rollups
     assert (alerts, rollups) == one_by_one(log)
 
 

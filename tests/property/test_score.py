@@ -18,11 +18,11 @@ from stream.score import Fate, Score
 from stream.settings import LimitSettings
 from stream.truths import Truth
 from tests.predictions import predict
+from tests.troubles import TURNS, Kept, committed, compacted
 
 STEPS = CycleSteps()
 PAGE_BYTES = 110
 Event = Prediction | Truth
-Kept = list[tuple[bytes, bytes | None]]
 
 
 @st.composite
@@ -50,12 +50,6 @@ def logs(draw: Any) -> list[Event]:
     return log
 
 
-TURNS = st.lists(
-    st.tuples(st.integers(1, 9), st.sampled_from([0, 1, 9]), st.sampled_from(["", "", "crash", "compact and crash"])),
-    max_size=12,
-)
-
-
 @dataclass
 class Ticket:
     end: int
@@ -67,23 +61,23 @@ class Ticket:
 class Member:
     """One process's part for one partition: what the pipeline does with predictions and truths, without its loop."""
 
-    def __init__(self, log: list[Event], kept: Kept, committed: int, *, adapts: bool = True) -> None:
+    def __init__(self, log: list[Event], kept: Kept, end: int, *, adapts: bool = True) -> None:
         self.log = log
-        self.at = committed
+        self.at = end
         self.fates: list[Fate] = []
         self.score = Score(adapts=adapts, max_cells=3, tell=self.fates.append, scored=lambda *_: None)
         restoration = Restoration(lambda: Cells(STEPS, LimitSettings(), idle_ttl_s=7200))
         restoration.read(kept)
-        cells = restoration.finish(committed, reset=False)
+        cells = restoration.finish(end, reset=False)
         restoration.learned(self.score)
         self.checkpoint = Checkpoint(cells, "state", 0, 1.0, restoration.lineage)
         self.checkpoint.stale = restoration.stale
 
-    def feed(self, count: int) -> Ticket:
+    def feed(self, count: int, now_s: float = 0.0) -> Ticket:
         """Works off the next events."""
         events = self.log[self.at : self.at + count]
         self.at += len(events)
-        written = self.checkpoint.due(self.at, 0.0)
+        written = self.checkpoint.due(self.at, now_s)
         told = [each for each in events if isinstance(each, Prediction)]
         before = [sum(isinstance(each, Prediction) for each in events[:at]) for at in range(len(events))]
         truths = [(after, each) for after, each in zip(before, events, strict=True) if isinstance(each, Truth)]
@@ -93,36 +87,13 @@ class Member:
         return Ticket(self.at, published, list(self.fates), [(page.key or b"", page.value) for page in written])
 
 
-def compacted(kept: Kept) -> Kept:
-    last = {key: at for at, (key, _) in enumerate(kept)}
-    return [each for at, each in enumerate(kept) if last[each[0]] == at and each[1] is not None]
-
-
 @settings(max_examples=200, deadline=None)
 @given(log=logs(), turns=TURNS)
 def test_any_sequence_of_batches_commits_crashes_and_compactions_publishes_what_a_clean_run_does(log, turns):
-    kept: Kept = []
-    committed = 0
-    waiting: list[Ticket] = []
-    told: list[Prediction] = []
-    fates: list[Fate] = []
-    member = Member(log, kept, committed)
-    for events, commits, then in [*turns, (0, 0, "crash"), (len(log), 99, "")]:
-        waiting.append(member.feed(events))
-        for ticket in waiting[:commits]:
-            told += ticket.told
-            fates += ticket.fates
-            kept += ticket.pages
-            committed = ticket.end
-        del waiting[:commits]
-        if then == "compact and crash":
-            kept = compacted(kept)
-        if then:
-            waiting.clear()
-            member = Member(log, kept, committed)
+    tickets = committed(turns, len(log), lambda kept, end: Member(log, kept, end))
     clean = Member(log, [], 0).feed(len(log))
-    assert told == clean.told
-    assert fates == clean.fates
+    assert [each for ticket in tickets for each in ticket.told] == clean.told
+    assert [each for ticket in tickets for each in ticket.fates] == clean.fates
 
 
 @settings(max_examples=60, deadline=None)

@@ -20,6 +20,7 @@ from stream.pages import MARK_KEY, PageError, decode, encode
 from stream.records import CellSample, PackFrame
 from stream.restoration import Restoration
 from stream.settings import LimitSettings
+from tests.troubles import TURNS, Kept, committed, compacted
 
 T0_MS = 1_700_000_000_000
 IDLE_TTL_S = 2000.0
@@ -46,10 +47,6 @@ ENTRIES = st.lists(
     ),
     min_size=10,
     max_size=80,
-)
-TURNS = st.lists(
-    st.tuples(st.integers(1, 15), st.sampled_from([0, 1, 9]), st.sampled_from(["", "", "crash", "compact and crash"])),
-    max_size=12,
 )
 
 
@@ -83,26 +80,26 @@ class Outcome:
 class Ticket:
     end: int
     outcome: Outcome
-    pages: list[tuple[bytes, bytes | None]]
+    pages: Kept
 
 
 class Member:
     """One process's part for one partition: what the pipeline does with records, without its loop."""
 
     def __init__(
-        self, steps: SampleSteps | CycleSteps, log: list[Entry], kept: list[Any], committed: int, bound_s: float = 0.0
+        self, steps: SampleSteps | CycleSteps, log: list[Entry], kept: Kept, end: int, bound_s: float = 0.0
     ) -> None:
         self.log = log
         limits = LimitSettings(partition_cells=9, max_out_of_orderness_s=bound_s)
         restoration = Restoration(lambda: Cells(steps, limits, idle_ttl_s=IDLE_TTL_S))
         restoration.read(kept)
-        self.cells = restoration.finish(committed, reset=False)
+        self.cells = restoration.finish(end, reset=False)
         self.checkpoint = Checkpoint(self.cells, "state", 0, PAGE_INTERVAL_S, restoration.lineage)
         self.checkpoint.stale = restoration.stale
         begin = self.cells.next_offset or 0
-        if begin < committed:
-            self._fold(begin, committed, replayed=True)
-        self.at = committed
+        if begin < end:
+            self._fold(begin, end, replayed=True)
+        self.at = end
 
     def feed(self, count: int, now_s: float) -> Ticket:
         """Works off the next records."""
@@ -135,35 +132,17 @@ def clean(steps: SampleSteps | CycleSteps, log: list[Entry], bound_s: float = 0.
     return Member(steps, log, [], 0, bound_s).feed(len(log), 0.0).outcome
 
 
-def compacted(kept: list[tuple[bytes, bytes | None]]) -> list[tuple[bytes, bytes | None]]:
-    last = {key: at for at, (key, _) in enumerate(kept)}
-    return [each for at, each in enumerate(kept) if last[each[0]] == at and each[1] is not None]
-
-
 @each_kind
 @settings(max_examples=100, deadline=None)
 @given(log=logs(), turns=TURNS, bound_s=st.sampled_from([0.0, 45.0]))
 def test_any_sequence_of_batches_commits_crashes_and_compactions_gives_what_a_clean_run_gives(
     steps, log, turns, bound_s
 ):
-    kept: list[tuple[bytes, bytes | None]] = []
-    committed = 0
-    waiting: list[Ticket] = []
-    found = Outcome()
-    member = Member(steps, log, kept, committed, bound_s)
-    for now_s, (records, commits, then) in enumerate([*turns, (0, 0, "crash"), (len(log), 99, "")]):
-        waiting.append(member.feed(records, float(now_s)))
-        for ticket in waiting[:commits]:
-            found.windows += ticket.outcome.windows
-            found.refused += ticket.outcome.refused
-            kept += ticket.pages
-            committed = ticket.end
-        del waiting[:commits]
-        if then == "compact and crash":
-            kept = compacted(kept)
-        if then:
-            waiting.clear()
-            member = Member(steps, log, kept, committed, bound_s)
+    tickets = committed(turns, len(log), lambda kept, end: Member(steps, log, kept, end, bound_s))
+    found = Outcome(
+        [window for ticket in tickets for window in ticket.outcome.windows],
+        [refused for ticket in tickets for refused in ticket.outcome.refused],
+    )
     expected = clean(steps, log, bound_s)
     assert found.refused == expected.refused
     assert found.windows == expected.windows

@@ -108,7 +108,7 @@ async def access(settings: Settings) -> Access:
         wanted = (topics.telemetry, *results, state_topic(settings))
         known = await partitions_by_topic(settings)
         partitions = {name: len(known[name]) for name in wanted if name in known}
-        read = {name: await _answer(_read(consumer, name)) for name in partitions}
+        read = {name: await _answer(_read(settings, name)) for name in partitions}
         write = {name: await _answer(_write(producer, name)) for name in partitions}
         first = next(iter(partitions), None)
         group = await _answer(consumer.committed(TopicPartition(first, 0))) if first else None
@@ -195,9 +195,11 @@ async def _answer(asked: Any) -> str | None:
     return None
 
 
-async def _read(consumer: Any, topic: str) -> None:
-    consumer.assign([TopicPartition(topic, 0)])
-    await consumer.getmany(timeout_ms=_POLL_MS, max_records=1)
+async def _read(settings: Settings, topic: str) -> None:
+    # A consumer that is given another topic while it still fetches may trip over its own assertion.
+    async with _consumer(settings) as consumer:
+        consumer.assign([TopicPartition(topic, 0)])
+        await consumer.getmany(timeout_ms=_POLL_MS, max_records=1)
 
 
 async def _write(producer: Any, topic: str) -> None:

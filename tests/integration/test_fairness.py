@@ -56,7 +56,8 @@ class Timed(MemorySink):
 
     async def send(self, messages: Sequence[Message]) -> Awaitable[None]:
         self.largest = max(self.largest, len(messages))
-        self.at += [(json.loads(message.value or b"")["pack_id"], self.model.windows) for message in messages]
+        told = [message for message in messages if message.topic == "bms.predictions"]
+        self.at += [(json.loads(message.value or b"")["pack_id"], self.model.windows) for message in told]
         return await super().send(messages)
 
 

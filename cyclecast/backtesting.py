@@ -47,6 +47,10 @@ def run_backtest(
         return
     console().print(errors_table(result.metrics))
     typer.echo(tally_line(result.tally, result.metrics))
+    if "packs" in result.metrics:
+        weakest = result.metrics["packs"]["soh"]
+        errors = f"off by {weakest['mae']:.4f}, {100 * weakest['coverage_90']:.1f} % covered"
+        typer.echo(f"packs: the SOH of the weakest cell {errors} on {weakest['n']:,} frames")
     typer.echo(alerts_line(result.metrics["alerts"]))
     typer.echo(f"wrote {out / 'metrics.json'}, predictions.parquet, alerts.jsonl, report.html")
 

@@ -18,6 +18,7 @@ from model.artifact import read_manifest, resolve
 from model.recording import Recording
 from replay.alert_scoring import alert_metrics
 from replay.backtest_run import Assigned, Tally, run_pipeline
+from replay.pack_scoring import pack_metrics, warranty_metrics
 from replay.report import report_html
 from replay.scoring import metrics
 from replay.workers import run_in_processes, spread
@@ -63,6 +64,10 @@ def backtest(
         (alert for outcome in outcomes for alert in outcome.alerts), key=attrgetter("t_ms", "pack_id", "cell")
     )
     found = metrics(predictions, manifest) | {"alerts": alert_metrics(alerts, recordings, manifest)}
+    if (packs := pack_metrics(predictions, recordings, manifest)) is not None:
+        found["packs"] = {"soh": packs}
+    if (cycles := settings.warranty.cycles) is not None:
+        found["warranty"] = warranty_metrics(predictions, recordings, cycles)
 
     out.mkdir(parents=True, exist_ok=True)
     pq.write_table(predictions, out / "predictions.parquet", compression="zstd")

@@ -28,7 +28,7 @@ def prediction_table(values: Sequence[bytes], recordings: Sequence[Recording], m
 
     ``pack_id, cell, cell_id`` (its name in metrics), ``step, cycle, t_ms, nominal_ah``; for each target
     ``<name>_p05, _p50, _p95, _truth, _last, _linear, _mean`` (SOH as a fraction, capacities in Ah, RUL in cycles; null
-    where there is no value, no truth, no opinion); ``flags, partition, offset, model``.
+    where there is no value, no truth, no opinion); ``p_warranty, flags, partition, offset, model``.
     """
     decode = msgspec.json.Decoder(Prediction).decode
     place = {recording.pack_id: index for index, recording in enumerate(recordings)}
@@ -58,6 +58,7 @@ def prediction_table(values: Sequence[bytes], recordings: Sequence[Recording], m
         for column, name in enumerate(("truth", *BASELINES)):
             told_by = known[:, index, column] * scale
             columns[f"{target.name}_{name}"] = pa.array(told_by, pa.float32(), from_pandas=True)
+    columns["p_warranty"] = pa.array([told.p_warranty for told in predictions], pa.float64())
     columns["flags"] = pa.array([told.flags for told in predictions], pa.list_(pa.string()))
     columns["partition"] = pa.array([told.source.partition for told in predictions], pa.int32())
     columns["offset"] = pa.array([told.source.offset for told in predictions], pa.int64())

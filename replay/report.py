@@ -13,7 +13,9 @@ import pyarrow as pa
 from model.artifact import Manifest
 from model.schema import Target
 from replay.backtest_run import Tally
+from replay.report_packs import alerts_section, packs_section
 from replay.report_section import target_section
+from replay.report_table import table
 from replay.report_units import percent, shown_in
 
 _MEANING = {
@@ -23,16 +25,6 @@ _MEANING = {
     "masked_input": "some of its readings were invalid",
     "censored": "beyond what the data can tell",
     "degraded": "a fallback answered",
-}
-
-
-_NEEDS = {
-    "end_of_life": "SOH is below the end of life",
-    "warranty": "the life probably ends within the warranty",
-    "sudden_fade": "SOH is much lower than usual of the cell",
-    "outlier": "SOH is much lower than that of its pack",
-    "sensor_fault": "readings are missing or impossible",
-    "out_of_distribution": _MEANING["out_of_distribution"],
 }
 
 
@@ -48,7 +40,8 @@ def report_html(predictions: pa.Table, metrics: dict[str, Any], tally: Tally, ma
         _tiles(metrics, tally, manifest),
         _notice(sorted(seen.intersection(predictions["cell_id"].to_pylist())), metrics),
         *(target_section(predictions, metrics, manifest, target, seen) for target in manifest.targets),
-        _alerts(metrics["alerts"]),
+        packs_section(metrics),
+        alerts_section(metrics["alerts"]),
         _input(predictions, tally),
         _model(manifest),
         "<footer>Errors are averaged within a cell, then over cells, so that a long life does not count for more. "
@@ -109,25 +102,6 @@ def _notice(seen: Sequence[str], metrics: dict[str, Any]) -> str:
     return "".join(f'<p class="note">{note}</p>' for note in notes)
 
 
-def _alerts(alerts: dict[str, Any]) -> str:
-    rows = [
-        (kind, f"{found['raised']:,}", f"{found['cells']:,}", f"{found['over']:,}", _NEEDS[kind])
-        for kind, found in alerts.items()
-    ]
-    body = _table(("", "begun", "cells", "over again", "because"), rows) if rows else "<p>None.</p>"
-    ends = alerts.get("end_of_life", {})
-    told = ""
-    if "past" in ends:
-        told = f"<p>Of {ends['past']} cells that reached their end of life {ends['told']} were told of, "
-        told += f"and so were {ends['early']} that did not."
-        if ends["delay_cycles"]:
-            least, middle, most = ends["delay_cycles"]
-            when = f"{abs(middle):g} cycles {'before' if middle < 0 else 'after'} it"
-            told += f" The alert came {when} at the median cell ({least:+g} to {most:+g})."
-        told += "</p>"
-    return f"<h2>Alerts</h2>{told}{body}"
-
-
 def _input(predictions: pa.Table, tally: Tally) -> str:
     flags = Counter(flag for row in predictions["flags"].to_pylist() for flag in row)
     rows = [
@@ -140,7 +114,7 @@ def _input(predictions: pa.Table, tally: Tally) -> str:
     rows += [
         (f"Predictions flagged {flag}", f"{count:,}", _MEANING.get(flag, "")) for flag, count in sorted(flags.items())
     ]
-    return f"<h2>What went in</h2>{_table(('', 'count', 'meaning'), rows)}"
+    return f"<h2>What went in</h2>{table(('', 'count', 'meaning'), rows)}"
 
 
 def _model(manifest: Manifest) -> str:
@@ -154,21 +128,8 @@ def _model(manifest: Manifest) -> str:
         ("End of life", "", f"SOH below {percent(manifest.eol_soh)}"),
         ("Cells it was made from", "", told),
     ]
-    return f"<h2>The model</h2>{_table(('', '', ''), rows)}"
+    return f"<h2>The model</h2>{table(('', '', ''), rows)}"
 
 
 def _spelled(target: Target) -> str:
     return shown_in(target).title
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table whose last column is text."""
-    top = ""
-    if any(head):
-        *cells, last = (escape(cell) for cell in head)
-        top = "<tr>" + "".join(f"<th>{cell}</th>" for cell in cells) + f'<th class="text">{last}</th></tr>'
-    lines = []
-    for row in rows:
-        *cells, last = (escape(cell) for cell in row)
-        lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + f'<td class="text">{last}</td></tr>')
-    return f'<div class="card scroll"><table>{top}{"".join(lines)}</table></div>'

@@ -78,7 +78,7 @@ def test_too_few_steps_carry_no_value_and_no_score(found: BacktestResult) -> Non
 
 def test_metrics_keep_the_contract_and_follow_from_the_table(found: BacktestResult) -> None:
     metrics = found.metrics
-    assert list(metrics) == ["schema", "model", "cells", "predictions", "targets", "baselines", "alerts"]
+    assert list(metrics) == ["schema", "model", "cells", "predictions", "targets", "baselines", "alerts", "packs"]
     assert (metrics["schema"], metrics["cells"], metrics["predictions"]) == (1, 5, found.predictions.num_rows)
     assert set(metrics["targets"]) == set(metrics["baselines"]) == {"soh", "capacity+50", "rul"}
     assert set(metrics["targets"]["soh"]) == {

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shlex
+import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from stream.errors import Fatal
 from stream.kafka.client import AWAY, connection, patiently, stopped
@@ -122,9 +123,16 @@ async def largest_message(settings: Settings, topic: str) -> int:
     """Bytes that a topic takes in one batch; where this user may not ask for it, what is usual."""
 
     async def ask() -> int:
+        asked_s = time.monotonic()
         async with _administered(settings) as admin:
-            (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {LARGEST: None})])
-        error, _, _, _, entries = answer.resources[0]
+            while True:
+                asked = ConfigResource(ConfigResourceType.TOPIC, topic, {LARGEST: None})
+                (answer,) = await admin.describe_configs([asked])
+                error, _, _, _, entries = answer.resources[0]
+                # The broker that answers may not have heard yet of a topic that was just made.
+                if error != UnknownTopicOrPartitionError.errno or time.monotonic() - asked_s > KNOWN_S:
+                    break
+                await asyncio.sleep(KNOWN_S / 100)
         found = {entry[0]: entry[1] for entry in entries}
         if error or LARGEST not in found:
             log.warning("the topic does not tell how large a record may be", topic=topic, assumed_bytes=DEFAULT_BYTES)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -100,7 +101,8 @@ class Outlook:
 
     def _judged(self, pack_id: str, answers: Answers, own: NDArray[np.int64]) -> list[tuple[int, Alert]]:
         """The alerts that the pack's ``own`` answers (places, int64 [n]) begin and end, each with the place of its."""
-        model_id, rows = answers.model_id, answers.rows[own]
+        model_id = answers.model_id
+        rows = answers.rows if len(own) == len(answers.rows) else answers.rows[own]
         pack = self.packs.get(pack_id)
         if pack is None:
             pack = self.packs[pack_id] = PackOutlook(model_id)
@@ -149,10 +151,13 @@ class Outlook:
 
 def _by_pack(packs: Sequence[str]) -> list[tuple[str, NDArray[np.int64]]]:
     """The places of each pack's, int64, in order; packs in order of their first."""
-    places: dict[str, list[int]] = {}
-    for at, pack_id in enumerate(packs):
-        places.setdefault(pack_id, []).append(at)
-    return [(pack_id, np.array(at)) for pack_id, at in places.items()]
+    places: dict[str, list[NDArray[np.int64]]] = {}
+    begin = 0
+    for pack_id, run in groupby(packs):
+        end = begin + len(list(run))
+        places.setdefault(pack_id, []).append(np.arange(begin, end))
+        begin = end
+    return [(pack_id, runs[0] if len(runs) == 1 else np.concatenate(runs)) for pack_id, runs in places.items()]
 
 
 def _reason(kind: AlertKind, value: float | None, limit: float | None) -> str:

@@ -19,7 +19,8 @@ WEAKEST = 5  # cells that a roll-up names
 class Survey(NamedTuple):
     """What a pack's cells come to. soh, rul_cycles: float64 [3], the least of each quantile. p_warranty: the greatest.
     median, spread: of the medians of SOH, the latter from the lowest to the highest. NaN where nothing is said.
-    answered: cells with a value. standing: int64 [kinds], alerts. weakest: int64 [w], places of cells.
+    answered: cells with a value. standing: int64 [kinds], alerts. Of the weakest, [w]: their numbers and ``alerts``
+    (bits of `KINDS`), int64, and what is said of them, float64 [w, 3]. All that is published is rounded to millionths.
     """
 
     soh: NDArray[np.float64]
@@ -29,7 +30,10 @@ class Survey(NamedTuple):
     spread: float
     answered: int
     standing: NDArray[np.int64]
-    weakest: NDArray[np.int64]
+    number: NDArray[np.int64]
+    alerts: NDArray[np.int64]
+    weak_soh: NDArray[np.float64]
+    weak_rul_cycles: NDArray[np.float64]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -47,18 +51,33 @@ def survey(cells):  # type: ignore[no-untyped-def]
             standing[kind] += cell.standing >> kind & 1
         for quantile in range(3):
             if told:
-                soh[quantile] = np.fmin(soh[quantile], cell.soh[quantile])
+                soh[quantile] = np.fmin(soh[quantile], _rounded(cell.soh[quantile]))
             if lasts:
-                rul_cycles[quantile] = np.fmin(rul_cycles[quantile], cell.rul_cycles[quantile])
+                rul_cycles[quantile] = np.fmin(rul_cycles[quantile], _rounded(cell.rul_cycles[quantile]))
         if lasts:
-            p_warranty = np.fmax(p_warranty, cell.p_warranty)
+            p_warranty = np.fmax(p_warranty, _rounded(cell.p_warranty))
         if told:
-            # As published, so that of equals the first is the weaker.
-            medians[count], place[count], count = np.rint(cell.soh[1] * 1e6) / 1e6, at, count + 1
-    order = np.argsort(medians[:count], kind="mergesort")
-    median = np.median(medians[:count]) if count else np.nan
-    spread = medians[order[-1]] - medians[order[0]] if count else np.nan
-    return Survey(soh, rul_cycles, p_warranty, median, spread, answered, standing, place[order[:WEAKEST]])
+            medians[count], place[count], count = _rounded(cell.soh[1]), at, count + 1
+    order = np.argsort(medians[:count], kind="mergesort")  # of equals the first is the weaker
+    median = _rounded(np.median(medians[:count])) if count else np.nan
+    spread = _rounded(medians[order[-1]] - medians[order[0]]) if count else np.nan
+    weak = min(count, WEAKEST)
+    number, alerts = np.empty(weak, np.int64), np.empty(weak, np.int64)
+    weak_soh, weak_rul_cycles = np.empty((weak, 3)), np.empty((weak, 3))
+    for rank in range(weak):
+        cell = cells[place[order[rank]]]
+        number[rank], alerts[rank] = cell.number, cell.standing
+        for quantile in range(3):
+            weak_soh[rank, quantile] = _rounded(cell.soh[quantile])
+            weak_rul_cycles[rank, quantile] = _rounded(cell.rul_cycles[quantile])
+    return Survey(
+        soh, rul_cycles, p_warranty, median, spread, answered, standing, number, alerts, weak_soh, weak_rul_cycles
+    )
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _rounded(value):  # type: ignore[no-untyped-def]
+    return np.rint(np.float64(value) * 1e6) / 1e6
 
 
 def rollup(
@@ -66,8 +85,7 @@ def rollup(
 ) -> PackRollup:
     """The record of a pack's cells (`CELL` [n]) at its ``newest`` answer; `Outlook.settle` says what ``factor`` is."""
     found = survey(cells)
-    weak = cells[found.weakest]
-    columns = (weak[name].tolist() for name in ("number", "soh", "rul_cycles", "standing"))
+    weak = (column.tolist() for column in found[-4:])
     soh, rul_cycles = found.soh.tolist(), found.rul_cycles.tolist()
     return PackRollup(
         1,
@@ -77,8 +95,8 @@ def rollup(
         found.answered,
         {kind: count for kind, count in zip(KINDS, found.standing.tolist(), strict=True) if count},
         [
-            WeakCell(number, _interval(own, factor), _interval(left) if _said(left) else None, alerts_of(standing))
-            for number, own, left, standing in zip(*columns, strict=True)
+            WeakCell(number, _interval(own, factor), _interval(left) if _said(left) else None, alerts_of(alerts))
+            for number, alerts, own, left in zip(*weak, strict=True)
         ],
         model_id,
         source,
@@ -86,7 +104,7 @@ def rollup(
         _interval(soh, factor) if _said(soh) else None,
         known(found.median),
         known(found.spread),
-        RemainingLife(*_rounded(Bounds(*rul_cycles)), eol_soh) if _said(rul_cycles) else None,
+        RemainingLife(*Bounds(*rul_cycles), eol_soh) if _said(rul_cycles) else None,
         known(found.p_warranty),
     )
 
@@ -113,9 +131,7 @@ def _said(quantiles: list[float]) -> bool:
 
 
 def _interval(quantiles: list[float], factor: float | None = None) -> Interval:
-    bounds = Bounds(*quantiles)
-    return Interval(*_rounded(bounds if factor is None else widened(bounds, factor)))
-
-
-def _rounded(bounds: Bounds) -> Bounds:
-    return Bounds(round(bounds.p05, 6), round(bounds.p50, 6), round(bounds.p95, 6))
+    if factor is None:
+        return Interval(*quantiles)
+    low, median, high = widened(Bounds(*quantiles), factor)
+    return Interval(round(low, 6), round(median, 6), round(high, 6))

@@ -41,6 +41,7 @@ class Workers:
         try:
             self._processes = [self._start(index) for index in range(self.count)]
             signal.signal(signal.SIGHUP, lambda number, _frame: self._send(number))
+            log.info("workers started", pids=[process.pid for process in self._processes])
             failed = self._watch()
         finally:
             self._end()

@@ -97,7 +97,7 @@ async def test_workers_hear_of_sighup_even_while_they_start(kafka, topic, tmp_pa
     artifact(tmp_path / "model", STEPS)
     given = settings(kafka.bootstrap, topic, tmp_path / "model")
     async with StreamProcess(given, "--workers", "2") as service:
-        await asyncio.sleep(1.0)
+        await service.said("workers started")
         service.send(signal.SIGHUP)
         await service.said('"streaming"', times=2)
         artifact(tmp_path / "model", STEPS, seed=8)

@@ -12,8 +12,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -q
 DOCKER ?= docker
 IMAGE ?= cyclecast:local
 ARGS ?=
-# So many processes share the tests, a file at a time: mostly they wait for brokers and services. Narrowed ones need but one.
-WORKERS ?= $(if $(ARGS),0,3)
+# So many processes share the tests, a file at a time: mostly they wait for brokers and services. 0: all in one.
+WORKERS ?= 0
 CODE := cyclecast replay stream model tests $(wildcard bench)
 # What is there to run of the parts that grow later.
 BENCH := $(wildcard bench/__main__.py)
@@ -72,7 +72,7 @@ lint: $(VENV)/.dev
 
 # Compiled once, beside the checks: else each of the processes that share the tests compiles the same.
 test: $(VENV)/.runtime
-	@$(MAKE) --no-print-directory -j2 lint $(if $(ARGS),,kernels)
+	@$(MAKE) --no-print-directory -j2 lint $(if $(filter-out 0,$(WORKERS)),kernels)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 kernels: $(VENV)/.runtime

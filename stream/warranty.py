@@ -24,7 +24,7 @@ def crossing_probability(rul_cycles: NDArray[np.float32], cycles_left: NDArray[n
     for row in range(cycles_left.shape[0]):
         if cycles_left[row] < 0:
             continue
-        low, middle, high = rul_cycles[row]
+        low, middle, high = rul_cycles[row].astype(np.float64)
         distance = cycles_left[row] - middle
         width = max(middle - low if distance < 0 else high - middle, _LEAST_CYCLES)
         found[row] = 0.5 * math.erfc(-distance / width * _Z95 / math.sqrt(2.0))

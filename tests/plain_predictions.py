@@ -34,7 +34,8 @@ def plain_predictions(
             names += [name for bit, name in FLAG_NAMES.items() if flags & bit] + ["degraded"] * failed
             answers = {} if short or failed else _answers(quantiles[row], float(nominal_ah), targets, eol_soh)
             if "rul_cycles" in answers and warranty_cycles is not None and 0 <= cycle <= warranty_cycles:
-                answers["p_warranty"] = round(_crossing(answers["rul_cycles"], warranty_cycles - int(cycle)), 6)
+                life = [target.kind for target in targets].index("rul")
+                answers["p_warranty"] = round(_crossing(quantiles[row, life].tolist(), warranty_cycles - int(cycle)), 6)
             told.append(
                 Prediction(
                     1,
@@ -52,10 +53,11 @@ def plain_predictions(
     return told
 
 
-def _crossing(left: RemainingLife, warranty: int) -> float:
+def _crossing(lives: list[float], warranty: int) -> float:
     """The share of lives that end by then, if each side of the median is half of a normal distribution."""
-    width = max(left.p50 - left.p05 if warranty < left.p50 else left.p95 - left.p50, 1e-3)
-    return NormalDist(left.p50, width / NormalDist().inv_cdf(0.95)).cdf(warranty)
+    low, median, high = lives
+    width = max(median - low if warranty < median else high - median, 1e-3)
+    return NormalDist(median, width / NormalDist().inv_cdf(0.95)).cdf(warranty)
 
 
 def _answers(quantiles: np.ndarray, nominal_ah: float, targets: tuple[Target, ...], eol_soh: float) -> dict:

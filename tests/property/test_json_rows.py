@@ -64,6 +64,7 @@ def test_rows_are_what_the_encoder_writes_of_each(told):
     seed=st.integers(0, 2**32 - 1),
     warranty=st.one_of(st.none(), st.integers(1, 3000)),
 )
+@example(targets=(SOH, RUL), owners=[[("0", 0)]] * 4, topic="0", models=["0"], seed=0, warranty=1)  # lives of 22e-6
 def test_a_batch_is_told_as_its_predictions_are_one_by_one(targets, owners, topic, models, seed, warranty):
     rng = np.random.default_rng(seed)
     publisher = Publisher(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
+from fractions import Fraction
 from typing import Any
 
 import msgspec
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from stream import records, row
@@ -143,14 +145,22 @@ def renumbered(frames: Frames) -> Frames:
 
 @st.composite
 def decimals(draw: Any) -> str:
-    """Numbers of up to 18 digits, as they may be written."""
+    """Numbers of up to 18 digits, as they may be written; none lies midway between two doubles."""
     digits = str(draw(st.integers(0, 2**53) | st.integers(0, 10**18 - 1)))
     places = draw(st.integers(0 if int(digits) <= 2**53 else 1, len(digits) - 1))
     text = digits if not places else f"{digits[:-places]}.{digits[-places:]}"
     if draw(st.booleans()):
         most = 22 - places if int(digits) <= 2**53 else 0
         text += f"{draw(st.sampled_from('eE'))}{draw(st.sampled_from(['', '+', '-']))}{draw(st.integers(0, most))}"
+    assume(not midway(text))
     return text if float(text) == 0 else draw(st.sampled_from(["", "-"])) + text
+
+
+def midway(text: str) -> bool:
+    """Whether a number, none below zero, lies as far from one double as from the next."""
+    nearest = float(text)
+    others = (math.nextafter(nearest, 0.0), math.nextafter(nearest, math.inf))
+    return any(2 * Fraction(text) == Fraction(nearest) + Fraction(other) for other in others)
 
 
 @settings(max_examples=300, deadline=None)
@@ -160,6 +170,15 @@ def test_scan_reads_numbers_to_the_last_bit(numbers):
     frames = read(text.encode())
     assert frames.position.tolist() == [0]
     assert frames.block.voltage_v.tobytes() == np.array([float(each) for each in numbers]).astype(np.float32).tobytes()
+
+
+def test_a_number_midway_between_two_doubles_is_left_to_the_general_decoder():
+    text = '{"kind":"pack","pack_id":"P","t_ms":1,"current_a":7205759403792793.5,"voltage_v":[3.5]}'
+    assert midway("7205759403792793.5")
+    assert read(text.encode()).position.tolist() == []
+    frames, refused = codec.decode([Record(0, 0, None, text.encode())])
+    assert not refused
+    assert frames.block.current_a.tolist() == [np.float32(7205759403792793.5)]
 
 
 def test_doubles_as_python_writes_them_are_read_to_the_last_bit():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -111,4 +113,6 @@ def _failed(error: Exception) -> int:
 
 def main() -> None:
     """The ``cyclecast`` script."""
+    if os.getpid() == 1:  # of a container: the kernel throws a signal away that process 1 has no handler for
+        signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     sys.exit(run(sys.argv[1:]))

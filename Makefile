@@ -20,7 +20,7 @@ BENCH := $(wildcard bench/__main__.py)
 ACCURACY := $(wildcard bench/accuracy.py bench/accuracy/__main__.py)
 DOCS := $(wildcard docs/generate.py)
 
-.PHONY: help setup demo test lint kernels chaos bench bench-peers accuracy samples image docs locks clean
+.PHONY: help setup demo test lint kernels chaos bench bench-peers accuracy samples image chart docs locks clean
 
 help:
 	@echo 'make demo      a simulated fleet through an embedded broker to predictions, and a live page (ARGS="--duration 20")'
@@ -33,7 +33,8 @@ help:
 	@echo 'make accuracy  backtests over recorded data, beside the baselines'
 	@echo 'make samples   simulates the sample fleet again (needs PyBaMM: 800 MB)'
 	@echo 'make image     the container image (BASE_IMAGE=... for another base)'
-	@echo 'make docs      generated documents'
+	@echo 'make chart     what the tests look at of the Helm chart, rendered again (needs helm)'
+	@echo 'make docs      generated documents, and the schema of the chart'
 	@echo 'make locks     locks/*.txt from pyproject.toml (ARGS="--upgrade")'
 
 $(BIN)/python:
@@ -103,6 +104,9 @@ samples: $(VENV)/.simulate
 
 image:
 	$(DOCKER) build $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) -t $(IMAGE) .
+
+chart: $(VENV)/.dev
+	$(BIN)/python -m tests.packaging.rendering
 
 docs: $(VENV)/.dev
 ifeq ($(DOCS),)

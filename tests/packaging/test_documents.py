@@ -94,7 +94,7 @@ def test_settings_that_documents_and_containers_name_exist() -> None:
     known = {environment_name(key) for key in KEYS} | NOT_SETTINGS
     # Read by docker compose itself, not by the service.
     known |= {"CYCLECAST_IMAGE", "CYCLECAST_MODEL", "CYCLECAST_DEVICE"}
-    files = [*DOCUMENTS, ROOT / "Dockerfile", *ROOT.glob("docker-compose*.yml")]
+    files = [*DOCUMENTS, ROOT / "Dockerfile", *ROOT.glob("docker-compose*.yml"), *(ROOT / "deploy").rglob("*.yaml")]
     for file in files:
         named = set(re.findall(r"\bCYCLECAST_[A-Z_]*[A-Z]\b", file.read_text()))
         assert named <= known, file.name

@@ -15,7 +15,9 @@ def card(manifest: Manifest, note: str = "") -> str:
     """Markdown. ``note`` is what only the trainer can know."""
     parts = [
         _what(manifest),
+        _use(manifest),
         _data(manifest),
+        _protocol(manifest),
         _intervals(manifest),
         _strange(manifest),
         _errors(manifest),
@@ -52,6 +54,24 @@ def _descent(manifest: Manifest) -> list[str]:
     return [f"- Fine-tuned from {parent.name}@{parent.sha256[:12]}, {learned}"]
 
 
+def _use(manifest: Manifest) -> list[str]:
+    spoken = {"soh": "how far a cell has aged", "capacity": "how far it will have", "rul": "how many cycles are left"}
+    said = list(dict.fromkeys(spoken[target.kind] for target in manifest.targets))
+    return [
+        "## Intended use",
+        "",
+        "- To watch a fleet of cells like those it was trained on, and to plan its maintenance: it tells",
+        f"  {_listed(said)}, from operation data alone",
+        "- Not to protect a battery: limits of voltage, current and temperature are the BMS's",
+        "- Not enough to replace or sell a cell, or to refuse it a warranty: measure its capacity first",
+        "",
+    ]
+
+
+def _listed(parts: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+
+
 def _data(manifest: Manifest) -> list[str]:
     lines = ["## Data", "", _split(manifest), ""]
     for role in _ROLES:
@@ -69,6 +89,23 @@ def _split(manifest: Manifest) -> str:
     if all(len(of_pack) == 1 or of_pack == {"train", "validation"} for of_pack in roles.values()):
         return "Split by cell: no cell has two roles. Whole packs calibrate and test: none of their cells trained."
     return "Split by cell: no cell has two roles, but cells of one pack may have different ones."
+
+
+def _protocol(manifest: Manifest) -> list[str]:
+    epochs, best = manifest.metrics.get("epochs"), manifest.metrics.get("best_epoch")
+    kept = f"epoch {best} of {epochs}, counted from 0"
+    if best == -1:
+        kept = f"those it started from, better than any of {epochs} epochs"
+    return [
+        "## Protocol",
+        "",
+        "- Scalers and weights: the training cells alone, by the pinball loss at those quantiles",
+        f"- Which weights are kept: by the loss on the validation cells, {kept}",
+        "- Width of the intervals: the calibration cells, which neither trained the weights nor chose among them",
+        "- Errors and coverage: the test cells, on which nothing was fitted",
+        "- Windows hold what was recorded until then; a label is what was measured at exactly its cycle",
+        "",
+    ]
 
 
 def _intervals(manifest: Manifest) -> list[str]:

@@ -84,6 +84,7 @@ def test_adaptation_keeps_scalers_names_its_parent_and_is_better_on_own_cells(pa
     still = train(OWN, config.model_copy(update={"lr": 1e-12, "epochs": 1}), tmp_path / "still", parent=parent)
     tuned: Any = manifest.metrics
     untouched: Any = still.metrics
+    assert "those it started from, better than any of 1 epochs" in (tmp_path / "still" / "card.md").read_text()
     for target in ("soh", "rul"):
         assert tuned["test"]["targets"][target]["mae"] < untouched["test"]["targets"][target]["mae"]
 

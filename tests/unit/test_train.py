@@ -67,6 +67,10 @@ def test_a_small_training_beats_saying_the_mean(tmp_path: Path) -> None:
     card = (tmp_path / "out" / "card.md").read_text()
     assert "- test (1): C4" in card
     assert "too few to claim 90 %" in card
+    for part in ("Intended use", "Data", "Protocol", "Intervals", "Errors on the test cells", "Limits"):
+        assert f"## {part}\n" in card
+    assert "how far a cell has aged and how many cycles are left" in card
+    assert "epoch {best_epoch} of {epochs}, counted from 0".format_map(_metrics(manifest)) in card
 
 
 def test_roles_in_the_manifest_are_those_of_the_split(tmp_path: Path) -> None:

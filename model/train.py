@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -34,6 +34,7 @@ from model.prepare import TrainingError, rows_of, untrained
 from model.ranks import Ranks, joined
 from model.recording import Recording
 from model.scaling import from_network_space, to_network_space
+from model.schema import Target
 from model.tensorboard import FOLDER, EventFile
 from model.training_config import Role, Training, split_by_cell
 
@@ -125,7 +126,7 @@ class TrainingRun:
         windows = windows_of(recordings, config.steps, config.targets, config.eol_soh)
         learned = learned_from(parent.manifest) if parent else frozenset()
         known = frozenset(cell.cell_id for cell in windows.cells if cell.sha256 in learned)
-        roles = split_by_cell(windows.cell_ids, config.split, config.seed, known)
+        roles = split_by_cell(windows.cell_ids, config.split, config.seed, known, _ended(windows, config.targets))
         return cls(config, windows, roles, ranks, out, parent)
 
     def fit(
@@ -334,3 +335,9 @@ class TrainingRun:
         parts.append(self.manifest.parent.sha256 if self.manifest.parent else "")
         parts += [f"{cell.cell_id}:{cell.sha256}" for cell in self.windows.cells]
         return hashlib.sha256("|".join(parts).encode()).hexdigest()
+
+
+def _ended(windows: WindowSet, targets: Sequence[Target]) -> frozenset[str]:
+    """The cells of which a RUL is known while life is left."""
+    rul = [index for index, target in enumerate(targets) if target.kind == "rul"]
+    return frozenset(windows.cell_ids[cell] for cell in windows.cell[(windows.labels[:, rul] > 0).any(1)])

@@ -120,11 +120,16 @@ def _known_keys() -> list[str]:
 
 
 def split_by_cell(
-    cell_ids: Sequence[str], split: Split, seed: int, known: frozenset[str] = frozenset()
+    cell_ids: Sequence[str],
+    split: Split,
+    seed: int,
+    known: frozenset[str] = frozenset(),
+    ended: frozenset[str] = frozenset(),
 ) -> dict[str, Role]:
     """The role of each cell. At least one cell (or pack) each trains, validates and calibrates; too few raise.
 
-    Of ``known`` cells an earlier training has learned: they may only train.
+    Of ``known`` cells an earlier training has learned: they may only train. Cells that ``ended`` are recorded until
+    the end of their life: each role gets its share of them, since they alone calibrate an interval of RUL.
     """
     roles: dict[str, Role] = {}
     units: dict[str, list[str]] = {}
@@ -147,7 +152,7 @@ def split_by_cell(
         )
     rng = np.random.default_rng(seed)
     total = sum(map(len, free))
-    free = [free[index] for index in rng.permutation(len(free))]
+    free = _mixed([free[index] for index in rng.permutation(len(free))], ended)
     if split.by == "cell":
         roles |= _drawn(free, "validation", split.validation * total, keep=1 + to_train)
     roles |= _drawn(free, "calibration", split.calibration * total, keep=1 if split.by == "pack" else to_train)
@@ -155,10 +160,18 @@ def split_by_cell(
         roles |= _drawn(free, "test", split.test * total, keep=1 if split.by == "pack" else to_train)
     if split.by == "pack":
         alone = [[cell_id] for cells in free for cell_id in cells]
-        free = [alone[index] for index in rng.permutation(len(alone))]
+        free = _mixed([alone[index] for index in rng.permutation(len(alone))], ended)
         roles |= _drawn(free, "validation", split.validation * total, keep=to_train)
     roles |= dict.fromkeys([*trained, *(cell_id for cells in free for cell_id in cells)], "train")
     return roles
+
+
+def _mixed(units: list[list[str]], ended: frozenset[str]) -> list[list[str]]:
+    """Those with a cell that ended evenly among the others; both in the order they come in."""
+    part = [not ended.isdisjoint(cells) for cells in units]
+    place = {of: iter((np.arange(part.count(of)) + 0.5) / max(part.count(of), 1)) for of in (True, False)}
+    at = [next(place[of]) for of in part]
+    return [units[index] for index in np.argsort(at, kind="stable")]
 
 
 def _drawn(free: list[list[str]], role: Role, cells: float, *, keep: int) -> dict[str, Role]:

@@ -3,6 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from model.schema import CycleSteps, SampleSteps
 from model.training_config import Split, TrainingConfigError, load_config, split_by_cell
@@ -129,3 +131,13 @@ def test_known_cells_only_train() -> None:
     }
     with pytest.raises(TrainingConfigError, match="needs at least 2 cells, one each to validate and calibrate"):
         split_by_cell(CELLS[:2], Split(), 0, frozenset(CELLS[:1]))
+
+
+@given(st.sets(st.sampled_from(CELLS)), st.integers(0, 1000))
+def test_each_role_gets_its_share_of_the_cells_whose_life_ended(ended: set[str], seed: int) -> None:
+    split = Split(validation=0.2, calibration=0.3, test=0.1)
+    roles = split_by_cell(CELLS, split, seed, ended=frozenset(ended))
+    assert split_by_cell(CELLS, split, seed, ended=frozenset(CELLS)) == split_by_cell(CELLS, split, seed)
+    for role in ("train", "validation", "calibration", "test"):
+        of_role = {cell for cell, its in roles.items() if its == role}
+        assert abs(len(ended & of_role) - len(of_role) * len(ended) / len(CELLS)) <= 1

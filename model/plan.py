@@ -53,7 +53,7 @@ def plan(
     with joined(device) as ranks:
         run = TrainingRun.of(recordings, config, ranks, Path(), parent)
         windows, targets = run.windows, config.targets
-        pieces = epoch_pieces(windows, rows_of(windows, run.roles, "train"), config, 0)
+        pieces = epoch_pieces(run.scaled, run.taught, config, 0)
         window_s, validation_s = run.rehearse(_REHEARSED)
         rows = {role: rows_of(windows, run.roles, role) for role in ROLES}
         return Plan(

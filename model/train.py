@@ -30,11 +30,12 @@ from model.dataset import WindowSet, windows_of
 from model.evaluate import evaluate, predict, scores
 from model.losses import pinball_loss, pinball_sums
 from model.novelty import Novelty, fit_novelty
+from model.paced import with_copies
 from model.prepare import TrainingError, rows_of, untrained
 from model.ranks import Ranks, joined
 from model.recording import Recording
 from model.scaling import from_network_space, to_network_space
-from model.schema import Target
+from model.schema import CycleSteps, Target
 from model.tensorboard import FOLDER, EventFile
 from model.training_config import Role, Training, split_by_cell
 
@@ -97,8 +98,7 @@ class TrainingRun:
     ) -> None:
         self.config, self.windows, self.roles, self.ranks, self.out = config, windows, roles, ranks, out
         self.manifest = untrained(config, windows, roles, parent.manifest if parent else None)
-        scaled = to_network_space(windows.labels, config.targets, self.manifest.target_scaling)
-        self.scaled = replace(windows, labels=scaled)
+        self.scaled, self.taught = self._lessons()
         torch.manual_seed(config.seed)
         self.forecaster = build(self.manifest, dropout=config.dropout).to(ranks.device)
         if parent is not None:
@@ -181,7 +181,7 @@ class TrainingRun:
         Returns the seconds that a training window takes, and those that the validation does. The first step, which
         pays for start-up, is not counted.
         """
-        pieces = epoch_pieces(self.scaled, self._rows("train"), self.config, 0)
+        pieces = epoch_pieces(self.scaled, self.taught, self.config, 0)
         ends = [index + 1 for index, piece in enumerate(pieces) if piece.last][: steps + 1]
         self._steps(self.forecaster.network, pieces[: ends[0]], None, 0, 0.0)
         timed = pieces[ends[0] : ends[-1]] or pieces
@@ -198,7 +198,7 @@ class TrainingRun:
         # Everything random in an epoch follows from its number: a resumed run draws what an uninterrupted one draws.
         torch.manual_seed((config.seed * 1_000_003 + number) * 1009 + ranks.rank)
         lr = config.lr * (_LAST_LR + (1 - _LAST_LR) * 0.5 * (1 + math.cos(math.pi * number / config.epochs)))
-        pieces = epoch_pieces(self.scaled, self._rows("train"), config, number, ranks.rank, ranks.world)
+        pieces = epoch_pieces(self.scaled, self.taught, config, number, ranks.rank, ranks.world)
         train_loss = ranks.summed(self._steps(network, pieces, pace, number, lr))
         validation_loss, validation_mae = self._validated()
         if not math.isfinite(train_loss + validation_loss):
@@ -259,6 +259,19 @@ class TrainingRun:
                     of = sum(len(piece.rows) for piece in pieces)
                     pace(Pace(epoch, done, of, float(total) / steps, lr))
         return float(total) / steps
+
+    def _lessons(self) -> tuple[WindowSet, NDArray[np.int64]]:
+        """The windows and, after them, those of the training cells' copies, labels in the network's space; and which
+        of them are learned from.
+        """
+        config, windows, rows = self.config, self.windows, self._rows("train")
+        if isinstance(config.steps, CycleSteps) and config.augment.paces:
+            cells = [cell_id for cell_id, role in self.roles.items() if role == "train"]
+            windows = with_copies(self.windows, cells, config.augment.paces, config.steps, config.targets)
+            copies = np.arange(len(self.windows), len(windows))
+            rows = np.concatenate([rows, copies[np.isfinite(windows.labels[copies]).any(1)]])
+        scaled = to_network_space(windows.labels, config.targets, self.manifest.target_scaling)
+        return replace(windows, labels=scaled), rows
 
     def _average(self) -> None:
         """Moves the averaged weights; faster at first, so that a short run is not the average of its start."""

@@ -6,7 +6,7 @@ import difflib
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
@@ -47,10 +47,13 @@ class Augmentation(Frozen):
 
     ``truncate``: all but a random number of the newest steps vanish, as if the cell had been met later; only where
     a step kind accepts short windows. ``mask``: a channel vanishes from the whole window, as if not measured.
+    ``paces``: training cells teach a copy at each, too (`model.paced`): one of 1.5 ages in two cycles as the cell in
+    three. Cycle steps alone have a pace.
     """
 
     truncate: float = Field(default=0.3, ge=0, le=1)
     mask: float = Field(default=0.05, ge=0, le=1)
+    paces: tuple[Annotated[float, Field(ge=0.1, le=10)], ...] = ()
 
 
 class Training(Frozen):
@@ -88,10 +91,12 @@ class Training(Frozen):
     augment: Augmentation = Augmentation()
 
     @model_validator(mode="after")
-    def _distinct_targets(self) -> Training:
+    def _sensible(self) -> Training:
         names = [target.name for target in self.targets]
         if len(set(names)) < len(names) or not names:
             raise ValueError(f"targets must be one or more, each once, not {names}")
+        if self.augment.paces and not isinstance(self.steps, CycleSteps):
+            raise ValueError("augment.paces: only cycle steps have a pace")
         return self
 
 

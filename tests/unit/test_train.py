@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,7 +18,7 @@ from model.ranks import Ranks
 from model.schema import CycleSteps, SampleSteps, Target
 from model.tensorboard import FOLDER
 from model.train import Pace, TrainingError, TrainingRun, train
-from model.training_config import Split, Training, split_by_cell
+from model.training_config import Augmentation, Split, Training, split_by_cell
 from tests.fading import fading_cell
 from tests.unit.test_tensorboard import events_in
 
@@ -119,6 +120,18 @@ def test_the_pace_tells_how_far_an_epoch_is(tmp_path: Path) -> None:
     assert [(pace.epoch, pace.loss, pace.lr) for pace in lasts] == [
         (epoch.epoch, pytest.approx(epoch.train_loss), epoch.lr) for epoch in epochs
     ]
+
+
+def test_copies_at_other_paces_teach_and_do_nothing_else(tmp_path: Path) -> None:
+    paced = TINY.model_copy(update={"augment": Augmentation(paces=(0.5, 2.0)), "epochs": 1})
+    plain, run = _run(TINY, tmp_path), _run(paced, tmp_path)
+    assert len(run.taught) > 3 * len(plain.taught)
+    for role in ("train", "validation", "calibration", "test"):
+        np.testing.assert_array_equal(run._rows(role), plain._rows(role))
+    assert run.manifest == plain.manifest
+    of_copies = run.taught[run.taught >= len(run.windows)]
+    assert {run.roles[run.windows.cell_ids[cell]] for cell in run.scaled.cell[of_copies]} == {"train"}
+    assert train(FLEET, paced, tmp_path).data == train(FLEET, TINY, tmp_path).data
 
 
 def test_the_same_seed_gives_the_same_artifact_and_another_another(tmp_path: Path) -> None:

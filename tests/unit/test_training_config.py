@@ -54,6 +54,7 @@ def test_a_file_says_steps_targets_and_split(tmp_path: Path) -> None:
         ("lr = 'fast'", "lr: Input should be a valid number"),
         ("[steps]\nkind = 'day'", "steps:"),
         ("targets = []", "targets: Value error, targets must be one or more"),
+        ('steps = { kind = "sample" }\naugment = { paces = [0.8] }', "only cycle steps have a pace"),
         ("targets = [{kind='soh'}, {kind='soh'}]", "each once"),
         (
             "[split]\nvalidation = 0.5\ncalibration = 0.5",

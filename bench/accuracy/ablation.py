@@ -20,7 +20,6 @@ from bench.accuracy.data import folder_of_recordings
 from bench.accuracy.ensemble import Learner, cross_fit
 from bench.accuracy.faded import Faded
 from bench.accuracy.gaussian import Gaussian
-from bench.accuracy.horizons import Horizons
 from bench.accuracy.lstm import Lstm
 from bench.accuracy.paced import Paced
 from bench.accuracy.protocol import Protocol, Said
@@ -29,6 +28,9 @@ from bench.accuracy.scores import score
 from bench.accuracy.trees import Trees
 
 CASES = ("xjtu-soh", "mit-300", "hust-a")
+LAYERS = {Paced: "copies", Faded: "logarithm"}
+PLAIN: tuple[Learner, ...] = (Gaussian(most_rows=500), Ridge(), Trees())
+COUNTS = (2, 4)
 TIMED_ROWS = 2000
 TRIALS = 3
 NOISE = 0.2
@@ -53,9 +55,11 @@ class Found:
 
 
 def variants(protocol: Protocol) -> dict[str, tuple[Learner, ...]]:
-    """The mixture as it is used; one of its networks, changed in one respect each; and what is no network, alone."""
-    used, lstm = _network(protocol.learners)
-    treeless = tuple(each for each in protocol.learners if each.name != Trees().name)
+    """The mixture as it is used, and without each of its learners; one of its networks, several of it, and one changed
+    in one respect each; and what is no network, alone: as it is used where it is, plain elsewhere.
+    """
+    mixture = protocol.learners
+    used, lstm = next(found for learner in mixture if (found := _network(learner)))
     noise = {"without noise on windows": 0.0} if lstm.jitter else {"with noise on windows": NOISE}
     networks = {
         "without the linear path": replace(lstm, skip=False),
@@ -63,34 +67,41 @@ def variants(protocol: Protocol) -> dict[str, tuple[Learner, ...]]:
         "newest step alone": replace(lstm, window=1),
         **{name: replace(lstm, jitter=jitter) for name, jitter in noise.items()},
     }
+    layers = {f"without {name}": bare for kind, name in LAYERS.items() if (bare := _without(used, kind)) != used}
+    others = {learner.name: learner for learner in mixture if not _network(learner)}
     return {
-        "mixture, as used": protocol.learners,
-        **({"mixture without trees": treeless} if 1 < len(treeless) < len(protocol.learners) else {}),
+        "mixture, as used": mixture,
+        **({f"mixture without {each.name}": _but(mixture, each) for each in mixture} if len(mixture) > 2 else {}),
         "one network": (used,),
-        "four networks": (Averaged(used, 4),),
-        **({"without copies and logarithm": (lstm,)} if used != lstm else {}),
+        **{f"{count} networks": (Averaged(used, count),) for count in COUNTS},
+        **{name: (bare,) for name, bare in layers.items()},
         **{name: (_around(used, network),) for name, network in networks.items()},
-        "gp alone": (Gaussian(most_rows=500),),
-        "ridge alone": (Ridge(),),
-        "trees alone": (Trees(),),
+        **{f"{name} alone": (learner,) for name, learner in others.items()},
+        **{f"{each.name} alone, not of the mixture": (each,) for each in PLAIN if each.name not in others},
     }
 
 
-def _network(learners: Sequence[Learner]) -> tuple[Learner, Lstm]:
-    """A single network as it is used, and the same without what is around it."""
-    for learner in learners:
-        used = learner.learner if isinstance(learner, Averaged) else learner
-        bare = used
-        while isinstance(bare, Paced | Horizons | Faded):
-            bare = bare.learner
-        if isinstance(bare, Lstm):
-            return used, bare
-    raise ValueError("no network among the learners")
+def _but(mixture: Sequence[Learner], left_out: Learner) -> tuple[Learner, ...]:
+    return tuple(each for each in mixture if each is not left_out)
+
+
+def _network(learner: Learner) -> tuple[Learner, Lstm] | None:
+    """A single network as it is used, and the same without what is around it; None of what is no network."""
+    used = learner.learner if isinstance(learner, Averaged) else learner
+    bare = used
+    while isinstance(bare, tuple(LAYERS)):
+        bare = bare.learner
+    return (used, bare) if isinstance(bare, Lstm) else None
 
 
 def _around(used: Learner, network: Lstm) -> Learner:
-    around = isinstance(used, Paced | Horizons | Faded)
-    return replace(used, learner=_around(used.learner, network)) if around else network
+    return replace(used, learner=_around(used.learner, network)) if isinstance(used, tuple(LAYERS)) else network
+
+
+def _without(used: Learner, kind: type[Learner]) -> Learner:
+    if not isinstance(used, tuple(LAYERS)):
+        return used
+    return used.learner if isinstance(used, kind) else replace(used, learner=_without(used.learner, kind))
 
 
 def ablated(protocol: Protocol, cells: Sequence[Cell], seeds: int) -> list[Found]:
@@ -111,9 +122,7 @@ def _unseen(protocol: Protocol, learners: tuple[Learner, ...], train: Sequence[C
     asked = [cell.exam() for cell in train]
     said = [Said(cell, *(point,) * 3, {}, 0) for cell, point in zip(asked, ensemble.unseen, strict=True) if cell.rows]
     longest = max(train, key=lambda cell: cell.rows)
-    rows = np.resize(longest.at, TIMED_ROWS)
-    nothing = np.zeros((TIMED_ROWS, protocol.heads))
-    timed = replace(longest, at=rows, truth=nothing, anchor=nothing)
+    timed = longest.taken(np.resize(np.arange(longest.rows), TIMED_ROWS))
     seconds = []
     for _ in range(TRIALS):
         began = time.thread_time()
@@ -126,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the table, as Markdown where it does not go to a terminal; 1 where there is no data."""
     parser = argparse.ArgumentParser(prog="python -m bench.accuracy.ablation", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=CASES, default=CASES, metavar="NAME")
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args(arguments)
     folder = folder_of_recordings()
     if folder is None:

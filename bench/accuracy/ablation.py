@@ -17,7 +17,7 @@ from bench.accuracy.averaged import Averaged
 from bench.accuracy.catalogue import PROTOCOLS
 from bench.accuracy.cell import Cell
 from bench.accuracy.data import folder_of_recordings
-from bench.accuracy.ensemble import Learner, cross_fit
+from bench.accuracy.ensemble import Ensemble, Learner, cross_fit
 from bench.accuracy.faded import Faded
 from bench.accuracy.gaussian import Gaussian
 from bench.accuracy.lstm import Lstm
@@ -28,7 +28,8 @@ from bench.accuracy.scores import score
 from bench.accuracy.trees import Trees
 
 CASES = ("xjtu-soh", "mit-300", "hust-a")
-LAYERS = {Paced: "copies", Faded: "logarithm"}
+Layer = Paced | Faded  # around a network
+LAYERS: dict[type[Layer], str] = {Paced: "copies", Faded: "logarithm"}
 PLAIN: tuple[Learner, ...] = (Gaussian(most_rows=500), Ridge(), Trees())
 COUNTS = (2, 4)
 TIMED_ROWS = 2000
@@ -89,17 +90,17 @@ def _network(learner: Learner) -> tuple[Learner, Lstm] | None:
     """A single network as it is used, and the same without what is around it; None of what is no network."""
     used = learner.learner if isinstance(learner, Averaged) else learner
     bare = used
-    while isinstance(bare, tuple(LAYERS)):
+    while isinstance(bare, Layer):
         bare = bare.learner
     return (used, bare) if isinstance(bare, Lstm) else None
 
 
 def _around(used: Learner, network: Lstm) -> Learner:
-    return replace(used, learner=_around(used.learner, network)) if isinstance(used, tuple(LAYERS)) else network
+    return replace(used, learner=_around(used.learner, network)) if isinstance(used, Layer) else network
 
 
-def _without(used: Learner, kind: type[Learner]) -> Learner:
-    if not isinstance(used, tuple(LAYERS)):
+def _without(used: Learner, kind: type[Layer]) -> Learner:
+    if not isinstance(used, Layer):
         return used
     return used.learner if isinstance(used, kind) else replace(used, learner=_without(used.learner, kind))
 
@@ -109,18 +110,25 @@ def ablated(protocol: Protocol, cells: Sequence[Cell], seeds: int) -> list[Found
     train = [cells[index] for index in protocol.split(cells, 0)[0].train]
     found: list[Found] = []
     for name, learners in variants(protocol).items():
-        runs = [_unseen(protocol, learners, train, seed) for seed in range(seeds)]
-        errors, rates = zip(*runs, strict=True)
-        rate = max(rates)
-        found.append(Found(protocol.name, name, errors, rate, rate / (found[0].rate if found else rate)))
+        answers = [_unseen(protocol, learners, train, seed) for seed in range(seeds)]
+        rate = _windows_a_second(answers[0][1], train)
+        relative = rate / (found[0].rate if found else rate)
+        found.append(Found(protocol.name, name, tuple(error for error, _ in answers), rate, relative))
     return found
 
 
-def _unseen(protocol: Protocol, learners: tuple[Learner, ...], train: Sequence[Cell], seed: int) -> tuple[float, float]:
-    """The error on cells left out, and the windows that all models together answer in a CPU second."""
+def _unseen(
+    protocol: Protocol, learners: tuple[Learner, ...], train: Sequence[Cell], seed: int
+) -> tuple[float, Ensemble]:
+    """The error on cells left out, and all models."""
     ensemble = cross_fit(learners, train, protocol.inner, seed, squared=protocol.squared, repeats=protocol.repeats)
     asked = [cell.exam() for cell in train]
     said = [Said(cell, *(point,) * 3, {}, 0) for cell, point in zip(asked, ensemble.unseen, strict=True) if cell.rows]
+    return score(protocol.goals[0], said).error, ensemble
+
+
+def _windows_a_second(ensemble: Ensemble, train: Sequence[Cell]) -> float:
+    """What all models together answer in a CPU second."""
     longest = max(train, key=lambda cell: cell.rows)
     timed = longest.taken(np.resize(np.arange(longest.rows), TIMED_ROWS))
     seconds = []
@@ -128,14 +136,14 @@ def _unseen(protocol: Protocol, learners: tuple[Learner, ...], train: Sequence[C
         began = time.thread_time()
         ensemble.predict(timed)
         seconds.append(time.thread_time() - began)
-    return score(protocol.goals[0], said).error, TIMED_ROWS / min(seconds)
+    return TIMED_ROWS / min(seconds)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the table, as Markdown where it does not go to a terminal; 1 where there is no data."""
     parser = argparse.ArgumentParser(prog="python -m bench.accuracy.ablation", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=CASES, default=CASES, metavar="NAME")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=2)
     options = parser.parse_args(arguments)
     folder = folder_of_recordings()
     if folder is None:

@@ -17,6 +17,7 @@ from bench.accuracy.protocol import Protocol
 PROTOCOLS: dict[str, Protocol] = {
     "xjtu-soh": health_now.XJTU,
     "hust-b": life_left.HUST_B,
+    "hust-b-anchored": life_left.HUST_B_ANCHORED,
     "nasa-soh": nasa.HEALTH,
     "nasa-rul": nasa.LEFT,
     "hust-a": life_left.HUST_A,

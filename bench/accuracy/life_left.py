@@ -1,4 +1,7 @@
-"""Cycles left at every cycle, on tables of one row a cycle: from charges alone (B), and with past capacities (A)."""
+"""Cycles left at every cycle, on tables of one row a cycle: from charges alone (B), and with past capacities (A).
+
+SOH beside it, from charges alone, and told the capacity at commissioning.
+"""
 
 from __future__ import annotations
 
@@ -52,6 +55,23 @@ def left_cell(life: Life, track: str) -> Cell:
     )
 
 
+def commissioned_cells(folder: Path, name: str) -> list[Cell]:
+    """SOH alone, from charges and what each cell held at first."""
+    return [commissioned(cell) for cell in left_cells(folder, name, "B")]
+
+
+def commissioned(cell: Cell) -> Cell:
+    """A cell of track B that is told, at every step, its first capacity: one test of it, and none after. Asked is its
+    SOH, but not that of the cycle it was tested in.
+    """
+    first = np.full((len(cell.steps), 1), cell.copied[0, 0])
+    return replace(
+        cell, steps=np.c_[cell.steps, first], truth=cell.truth[:, :1], anchor=cell.anchor[:, :1],
+        copied=cell.copied[:, :1], drawn=cell.drawn[:, :1], examined=cell.at > 0,
+        copies=tuple(map(commissioned, cell.copies)),
+    )  # fmt: skip
+
+
 def _crossings(fade: Floats) -> Floats:
     """Where lines cross the end of life, [T, 4]: through the last 100 capacities, the last 50, the last 25, and from
     the first capacity through today's; at most ten times the life so far.
@@ -83,20 +103,26 @@ def _shape(soh: Floats) -> Floats:
 
 
 _LSTM = Lstm(window=3, stride=50, updates=1000, jitter=0.2)
+_LONG = replace(_LSTM, name="lstm of long windows", window=5, stride=300, updates=1500)
 HUST_B = Protocol(
     name="SOH and RUL at every cycle, HUST",
     track="B",
     data="percycle hust",
     cells=partial(left_cells, name="hust", track="B"),
     split=by_cell(5),
-    learners=(
-        Paced(_LSTM),
-        Paced(replace(_LSTM, name="lstm of long windows", window=5, stride=300, updates=1500)),
-        Paced(ByAge(ending=(1,))),
-    ),
+    learners=(Paced(_LSTM), Paced(_LONG), Paced(ByAge(ending=(1,)))),
     goals=(Goal("soh", "mape_pct", "%", bar=0.70), Goal("rul", "rmse", "cycles", bar=135.0, ending=True, head=1)),
     inner=6,
     repeats=2,
+)
+HUST_B_ANCHORED = replace(
+    HUST_B,
+    name="SOH now, told the capacity at commissioning, HUST",
+    track="B, anchored",
+    cells=partial(commissioned_cells, name="hust"),
+    learners=(Paced(_LONG),),
+    goals=(Goal("soh", "mape_pct", "%"),),
+    repeats=1,
 )
 HUST_A = Protocol(
     name="RUL at every cycle, HUST",

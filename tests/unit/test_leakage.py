@@ -45,8 +45,11 @@ def _shuffled(recordings: list[Recording], seed: int) -> list[Recording]:
 
 
 def _strange(cell: Recording) -> Recording:
+    """Other readings and another life, recorded until its end where its own is: that much the split looks at."""
     assert cell.truth is not None
-    truth = replace(cell.truth, capacity_ah=cell.truth.capacity_ah * np.float32(0.8))
+    assert cell.nominal_capacity_ah is not None
+    ended = (cell.truth.capacity_ah[-5:] < CONFIG.eol_soh * cell.nominal_capacity_ah).all()
+    truth = replace(cell.truth, capacity_ah=cell.truth.capacity_ah * np.float32(0.95 if ended else 1.05))
     return replace(cell, voltage_v=cell.voltage_v * np.float32(0.9), temp_degc=cell.temp_degc + 20, truth=truth)
 
 

@@ -1,4 +1,4 @@
-"""The sample fleet: packs of simulated cells with known truth, written as Parquet by ``python -m replay.simulate``."""
+"""Packs of simulated cells with known truth, written as Parquet: the sample fleet, or as many other packs as asked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from replay.simulated_cell import Array, CellTraits, SimulatedChemistry, SimulatorMissingError
 from replay.simulated_duty import Duty
-from replay.simulated_fleet import FLEET, ChemistryPlan, PackPlan
+from replay.simulated_fleet import FLEET, ChemistryPlan, PackPlan, drawn_fleet
 from replay.simulated_pack import CycleTrace, SimulatedPack
 
 SEED = 20240108
@@ -148,18 +148,30 @@ def _lists(rows: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> pa.FixedS
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Writes the sample fleet; 0 when done, 1 when PyBaMM is missing."""
+    """Writes the fleet; 0 when done, 1 when PyBaMM is missing."""
     parser = argparse.ArgumentParser(prog="python -m replay.simulate", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("replay/samples"), help="folder for the Parquet files")
-    out: Path = parser.parse_args(arguments).out
+    parser.add_argument("--out", type=Path, help="folder for the Parquet files; of the sample fleet replay/samples")
+    parser.add_argument(
+        "--packs",
+        type=int,
+        metavar="N",
+        help="instead of the sample fleet, N packs to train on, none of them in it: drawn, always the same",
+    )
+    asked = parser.parse_args(arguments)
+    if asked.packs is not None and asked.packs < 1:
+        parser.error(f"--packs: {asked.packs} packs are none: ask for 1 or more")
+    if asked.packs is not None and asked.out is None:
+        parser.error("--out: drawn packs do not go among the samples: say which folder is theirs")
+    out: Path = asked.out or Path("replay/samples")
+    fleet = FLEET if asked.packs is None else drawn_fleet(asked.packs)
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("cycles"),
         TimeElapsedColumn(), TimeRemainingColumn(),
     )  # fmt: skip
     try:
         with Progress(*columns, transient=True) as progress:
-            bar = progress.add_task("fleet", total=sum(plan.cycles for plan in FLEET))
-            written = simulate_fleet(FLEET, out, lambda pack_id: progress.update(bar, advance=1, description=pack_id))
+            bar = progress.add_task("fleet", total=sum(plan.cycles for plan in fleet))
+            written = simulate_fleet(fleet, out, lambda pack_id: progress.update(bar, advance=1, description=pack_id))
     except SimulatorMissingError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 
 @dataclass(frozen=True, slots=True)
 class ChemistryPlan:
@@ -167,3 +169,44 @@ FLEET = (
         spread=0.30,
     ),
 )
+
+
+DRAW = 20261127
+
+
+def drawn_fleet(packs: int) -> tuple[PackPlan, ...]:
+    """Plans of ``packs`` packs, LFP and NMC in turn, whose duties, climates and ageing span those of ``FLEET``.
+
+    They have packs to train on that nobody looks at one by one. A pack is drawn from its name alone, so that the first
+    ones are the same in every fleet.
+    """
+    return tuple(_drawn(*divmod(number, 2)) for number in range(packs))
+
+
+def _drawn(pair: int, which: int) -> PackPlan:
+    chemistry = (LFP, NMC)[which]
+    pack_id = f"{chemistry.name.upper()}-{pair + 101}"
+    rng = np.random.default_rng([DRAW, *pack_id.encode()])
+
+    def between(low: float, high: float) -> float:
+        return float(rng.uniform(low, high))
+
+    def spanning(low: float, high: float) -> float:
+        return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+    weak = rng.random() < 0.25
+    return PackPlan(
+        pack_id=pack_id,
+        chemistry=chemistry,
+        cycles=int(rng.integers(200, 301)),
+        ambient_degc=between(10.0, 37.0),
+        charge_rate_1_h=between(0.45, 0.95),
+        discharge_rate_1_h=between(0.55, 1.25),
+        start_day=between(0.0, 12.0),
+        wear=spanning(0.3, 1.4),
+        negative_loss=spanning(1.5e-4, 2.2e-3),
+        positive_loss=spanning(4e-5, 5e-4),
+        spread=between(0.08, 0.2) if weak else between(0.1, 0.4),
+        weak_cell=int(rng.integers(0, 8)) if weak else -1,
+        weak_factor=between(2.0, 3.5) if weak else 1.0,
+    )

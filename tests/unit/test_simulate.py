@@ -13,10 +13,10 @@ import pytest
 from numpy.typing import NDArray
 
 import replay
-from replay.simulate import simulate_fleet
+from replay.simulate import main, simulate_fleet
 from replay.simulated_cell import CellTraits, SimulatedChemistry
 from replay.simulated_duty import Duty
-from replay.simulated_fleet import FLEET, PackPlan
+from replay.simulated_fleet import FLEET, PackPlan, drawn_fleet
 
 SAMPLES = Path(replay.__file__).parent / "samples"
 EOL_SOH = 0.8
@@ -193,6 +193,39 @@ def test_duty_is_drawn_from_its_seed() -> None:
 
     assert cycles(1) == cycles(1)
     assert cycles(1) != cycles(2)
+
+
+def test_a_drawn_pack_depends_on_its_name_alone_and_is_none_of_the_sample_fleet() -> None:
+    drawn = drawn_fleet(40)
+    assert drawn[:7] == drawn_fleet(7)
+    assert len({plan.pack_id for plan in (*FLEET, *drawn)}) == len(FLEET) + 40
+    assert [plan.chemistry.name for plan in drawn[:4]] == ["lfp", "nmc", "lfp", "nmc"]
+    assert len({(plan.wear, plan.ambient_degc, plan.charge_rate_1_h) for plan in drawn}) == 40
+
+
+def test_drawn_packs_are_used_and_age_as_those_of_the_sample_fleet() -> None:
+    drawn = drawn_fleet(200)
+    for name in ("ambient_degc", "charge_rate_1_h", "discharge_rate_1_h", "wear", "negative_loss", "positive_loss"):
+        shown = [getattr(plan, name) for plan in FLEET]
+        low, high = (part([getattr(plan, name) for plan in drawn]) for part in (min, max))
+        assert 0.5 * min(shown) < low < 1.1 * min(shown)
+        assert 0.9 * max(shown) < high < 1.3 * max(shown)
+    weak = [plan for plan in drawn if plan.weak_cell >= 0]
+    assert 25 < len(weak) < 75
+    assert {plan.weak_cell for plan in weak} == set(range(8))
+    assert all((plan.weak_factor > 1) == (plan.weak_cell >= 0) for plan in drawn)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"), [(["--packs", "0", "--out", "x"], "--packs: 0"), (["--packs", "2"], "--out:")]
+)
+def test_drawn_packs_are_some_and_never_go_among_the_samples(
+    asked: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(asked)
+    assert refused.value.code == 2
+    assert told in capsys.readouterr().err
 
 
 def test_missing_simulator_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

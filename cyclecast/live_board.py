@@ -36,7 +36,8 @@ class LiveBoard:
     async def serve(self, port: int, ready: Callable[[str], None]) -> None:
         """Serves until cancelled; ``ready`` is told the address. It waits for a broker or a topic that is not there."""
         app = service_app(self.telemetry, self.health, self.board)
-        async with HttpServer(app, self.settings.http.host, port, self.board) as server:
+        host = self.settings.http.host
+        async with HttpServer(app, host, port, self.board, port_from="--port") as server:
             ready(server.url)
             await asyncio.gather(self._predictions(), self._alerts())
 

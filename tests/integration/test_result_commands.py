@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import subprocess
+import sys
 
 import msgspec
 import pytest
@@ -15,7 +18,7 @@ from stream.settings import Settings
 from tests.alerts import alert, rollup
 from tests.command_line import CommandLine
 from tests.predictions import predict
-from tests.service import as_environment, settings
+from tests.service import PATIENCE_S, ROOT, as_environment, settings
 
 ALL_THERE_IS = ("--from", "earliest", "--until-idle", "0.5")
 NOT_JSON = b"\xff{not json"
@@ -89,3 +92,18 @@ def test_what_this_version_cannot_read_is_left_out_and_said_in_a_line(cyclecast:
         assert "P1" in ended.out
     kept = cyclecast.invoke("alerts", *ALL_THERE_IS, "--json", "--pack", "P1")
     assert kept.out.encode() == another_kind + b"\n" + raised + b"\n"
+
+
+@pytest.mark.parametrize("command", ["predictions", "alerts"])
+def test_who_follows_a_topic_ends_on_ctrl_c_with_130_and_without_a_word(chosen: Settings, command: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "cyclecast", command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("event time")
+        process.send_signal(signal.SIGINT)
+        assert (*process.communicate(timeout=PATIENCE_S), process.returncode) == ("", "", 130)

@@ -119,6 +119,7 @@ def test_version_is_that_of_the_package(cyclecast: CommandLine) -> None:
         ("doctor --bootstrap nowhere", "kafka.bootstrap"),
         ("dlq", "command"),
         ("dlq show 12", "PARTITION:OFFSET = '12'"),
+        ("dlq show 0:9223372036854775808", "PARTITION:OFFSET = '0:9223372036854775808'"),
         ("dlq redrive 1:x", "PARTITION:OFFSET = '1:x'"),
         ("dlq redrive 1:2 --reason not_json", "--reason"),
     ],

@@ -151,9 +151,9 @@ async def check_broker(settings: Settings) -> list[Check]:
     bootstrap = settings.kafka.bootstrap
     try:
         allowed = await access(settings)
-    except CyclecastError:
-        do = "start one (`cyclecast broker`, or docker compose up), or name yours with --bootstrap HOST:PORT"
-        return [Check("broker", "fail", f"no Kafka broker answers at {bootstrap}", do)]
+    except CyclecastError as error:
+        found, _, do = str(error).partition("; ")
+        return [Check("broker", "fail", found, do)]
     except Exception as error:  # noqa: BLE001 - whatever the client says is the finding
         do = "check kafka.security.* (protocol, mechanism, user, password, files) against the broker's listener"
         return [Check("broker", "fail", f"{bootstrap} refuses: {error!r}", do)]

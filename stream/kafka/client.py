@@ -85,9 +85,10 @@ async def patiently(
 def _told(error: Exception, bootstrap: str) -> str:
     if isinstance(error, SSLError):  # of files here: what a broker says of them comes as an error of the connection
         return f"kafka.security.ca_file, cert_file or key_file cannot be used ({error}); give files in PEM form"
+    why = "" if "Unable to bootstrap" in str(error) else f" ({error})"  # that only tells the address again
     return (
-        f"no Kafka broker answers at {bootstrap} ({error}); start one (`cyclecast broker`), "
-        "or name another with --bootstrap"
+        f"no Kafka broker answers at {bootstrap}{why}; start one (`cyclecast broker`, or docker compose up), "
+        "or name another with --bootstrap HOST:PORT"
     )
 
 

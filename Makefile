@@ -103,6 +103,7 @@ samples: $(VENV)/.simulate
 	$(BIN)/python -m replay.simulate $(ARGS)
 
 image:
+	@command -v $(firstword $(DOCKER)) >/dev/null || { echo 'make image: there is no $(firstword $(DOCKER)) here; install Docker (https://docs.docker.com/get-docker), or name what builds: make image DOCKER=podman' >&2; exit 2; }
 	$(DOCKER) build $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) -t $(IMAGE) .
 
 chart: $(VENV)/.dev

@@ -6,7 +6,7 @@ import msgspec
 import typer
 
 from cyclecast.commands.output import console, table, utc
-from cyclecast.subscription import Lines
+from cyclecast.subscription import Lines, as_published, read
 from stream.board.standing import Standing
 from stream.kafka.probe import stored
 from stream.records import Alert
@@ -29,16 +29,20 @@ LINES = Lines(HEADER, _decode, line)
 async def print_standing(settings: Settings, pack: str | None, *, as_json: bool) -> None:
     """Prints the alerts that stand by what the topic holds now, the newest first."""
     topic = settings.topics.alerts
-    standing, held = Standing(), 0
+    standing, came = Standing(), dict[Alert, str]()
+    held = 0
     async for records in stored(settings, topic):
         held += len(records)
-        for alert in (_decode(record.value) for record in records if record.value is not None):
-            if pack is None or alert.pack_id == pack:
+        for record in records:
+            alert = read(record, _decode)
+            if alert is not None and pack in (None, alert.pack_id):
                 standing.feed(alert)
+                if as_json and alert.raised:
+                    came.setdefault(alert, as_published(record))
     alerts = standing.newest(len(standing))
     if as_json:
         for alert in alerts:
-            typer.echo(msgspec.json.encode(alert).decode())
+            typer.echo(came[alert])
     elif alerts:
         rows = [(utc(each.t_ms), each.pack_id, each.cell, each.kind, each.reason) for each in alerts]
         title = f"{topic}: {len(alerts):,} stand"

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from cyclecast.commands.options import Selection
+from cyclecast.commands.out_folder import usable_out
 from cyclecast.commands.output import console, print_json, table
 from replay.backtest import backtest
 from replay.backtest_run import Tally
@@ -28,6 +29,7 @@ def run_backtest(
     """Runs it and prints what it found."""
     configure_logs("warning")
     recordings = selection.read()
+    usable_out(out, out)
     progress = Progress(
         TextColumn("backtest"),
         BarColumn(),

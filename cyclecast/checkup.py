@@ -8,7 +8,6 @@ import platform
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -17,6 +16,7 @@ import torch
 from rich.text import Text
 
 import model
+from cyclecast.commands.out_folder import refusal
 from cyclecast.commands.output import console, print_json, table
 from model import cuda_kernels
 from model.artifact import ArtifactError, load
@@ -108,7 +108,7 @@ def _driver() -> str | None:
 def check_cache() -> Check:
     """Where the compiled kernels are kept between starts; without it every start compiles them anew."""
     for folder in _cache_folders():
-        if _writable(folder):
+        if refusal(folder) is None:
             return Check("kernel cache", "ok", f"{folder} is writable")
     do = "set NUMBA_CACHE_DIR to a writable folder, else every start spends half a minute on compiling"
     return Check("kernel cache", "warn", "no writable folder for compiled kernels", do)
@@ -121,15 +121,6 @@ def _cache_folders() -> Iterator[Path]:
         return
     yield Path(model.__file__).parent / "__pycache__"
     yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "numba"
-
-
-def _writable(folder: Path) -> bool:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False
 
 
 def check_kafka_extension() -> Check:
@@ -160,9 +151,9 @@ async def check_broker(settings: Settings) -> list[Check]:
     bootstrap = settings.kafka.bootstrap
     try:
         allowed = await access(settings)
-    except CyclecastError:
-        do = "start one (`cyclecast broker`, or docker compose up), or name yours with --bootstrap HOST:PORT"
-        return [Check("broker", "fail", f"no Kafka broker answers at {bootstrap}", do)]
+    except CyclecastError as error:
+        found, _, do = str(error).partition("; ")
+        return [Check("broker", "fail", found, do)]
     except Exception as error:  # noqa: BLE001 - whatever the client says is the finding
         do = "check kafka.security.* (protocol, mechanism, user, password, files) against the broker's listener"
         return [Check("broker", "fail", f"{bootstrap} refuses: {error!r}", do)]

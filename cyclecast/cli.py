@@ -103,12 +103,17 @@ def _failed(error: Exception) -> int:
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "cyclecast"
         reason = message().replace("Value error, ", "").rstrip(".")
-        typer.echo(f"{command}: {reason}; see `{command} --help`", err=True)
+        typer.echo(_plain(f"{command}: {reason}; see `{command} --help`"), err=True)
         return 2
     if type(error).__module__.partition(".")[0] in _OURS:
-        typer.echo(f"cyclecast: {error}", err=True)
+        typer.echo(_plain(f"cyclecast: {error}"), err=True)
         return int(getattr(error, "exit_code", 1))
     raise error
+
+
+def _plain(text: str) -> str:
+    """What a message quotes of a file or a broker must not steer the terminal."""
+    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
 
 
 def main() -> None:

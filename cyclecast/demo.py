@@ -102,13 +102,11 @@ class Demo:
             return None
         board = Board(service.health, self.clock, truth=true_soh(self.recordings))
         app = service_app(service.telemetry, service.health, board)
-        server = HttpServer(app, self.settings.http.host, self.board_port, board)
+        server = HttpServer(app, self.settings.http.host, self.board_port, board, port_from="--port")
         try:
             await stack.enter_async_context(server)
         except HttpUnavailableError as error:
-            raise ConfigurationError(
-                f"--port = {self.board_port}: {error}; or leave the board out: --no-board"
-            ) from None
+            raise ConfigurationError(f"{error}; or leave the board out: --no-board") from None
         status.say(f"live board at {server.url}")
         return board
 

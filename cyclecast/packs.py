@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import typer
 
 from cyclecast.commands.output import console, interval, table
+from cyclecast.subscription import as_published, read
 from stream.kafka.probe import stored
 from stream.records import PackRollup
 from stream.settings import Settings
@@ -18,15 +20,15 @@ _COLUMNS = ("pack", "SOH", ">spread", "cycles left", ">p(warranty)", ">weakest c
 async def print_packs(settings: Settings, pack: str | None, *, as_json: bool) -> None:
     """Prints the packs that the topic holds now: of each its newest roll-up, unless that is a null."""
     topic = settings.topics.packs
-    held: dict[bytes, bytes | None] = {}
+    held: dict[bytes, Any] = {}
     async for records in stored(settings, topic):
-        held |= {record.key: record.value for record in records}
+        held |= {record.key: record for record in records}
     decode = msgspec.json.Decoder(PackRollup).decode
-    packs = sorted((decode(value) for value in held.values() if value is not None), key=_weakness)
+    packs = sorted((each for record in held.values() if (each := read(record, decode)) is not None), key=_weakness)
     chosen = [each for each in packs if pack is None or each.pack_id == pack]
     if as_json:
         for each in chosen:
-            typer.echo((held[each.pack_id.encode()] or b"").decode())
+            typer.echo(as_published(held[each.pack_id.encode()]))
     elif chosen:
         console().print(table(f"{topic}: {len(chosen):,} packs", _COLUMNS, _rows(chosen)))
     elif packs:

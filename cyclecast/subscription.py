@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from contextlib import aclosing
 from typing import Any, Literal, NamedTuple
 
+import msgspec
 import typer
 
 from cyclecast.commands.output import reader_left
@@ -20,6 +21,31 @@ class Lines(NamedTuple):
     header: str
     decode: Callable[[bytes], Any]
     line: Callable[[Any], str]
+
+
+class _Named(msgspec.Struct):
+    """What a record is chosen by; the rest of it may be of another version."""
+
+    pack_id: str
+
+
+_named = msgspec.json.Decoder(_Named).decode
+
+
+def read(record: Any, decode: Callable[[bytes], Any]) -> Any | None:
+    """A record's value, or ``None``: where it has none, and where this version cannot read it, which is said."""
+    if record.value is None:
+        return None
+    try:
+        return decode(record.value)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        typer.echo(f"{record.topic} {record.partition}:{record.offset} is left out: {error}", err=True)
+        return None
+
+
+def as_published(record: Any) -> str:
+    """A record's value as it came, with fields that this version does not know."""
+    return str(record.value.decode("utf-8", "backslashreplace"))
 
 
 async def follow(
@@ -51,12 +77,12 @@ async def follow(
 
 
 def _told(records: Iterable[Any], lines: Lines, pack: str | None, *, as_json: bool) -> Iterable[str]:
+    decode = _named if as_json else lines.decode
     for record in records:
-        if record.value is None:
-            continue
         if as_json and pack is None:
-            yield record.value.decode()
+            if record.value is not None:
+                yield as_published(record)
             continue
-        value = lines.decode(record.value)
-        if pack is None or value.pack_id == pack:
-            yield record.value.decode() if as_json else lines.line(value)
+        value = read(record, decode)
+        if value is not None and pack in (None, value.pack_id):
+            yield as_published(record) if as_json else lines.line(value)

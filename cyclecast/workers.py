@@ -34,7 +34,7 @@ class Workers:
         self._signal: int | None = None
 
     def run(self) -> int:
-        """Returns when all have ended: 0, or 1 where one failed, or 130 after Ctrl-C."""
+        """Returns when all have ended: 0, or 1 where one failed."""
         before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
         # Inherited: a worker that is still starting is not ended by it, and loads the newest model anyway.
         before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -47,9 +47,7 @@ class Workers:
             self._end()
             for number, handler in before.items():
                 signal.signal(number, handler)
-        if failed:
-            return 1
-        return 130 if self._signal == signal.SIGINT else 0
+        return 1 if failed else 0
 
     def _start(self, index: int) -> subprocess.Popen[bytes]:
         port = self.settings.http.port
@@ -73,7 +71,9 @@ class Workers:
         return self._any_failed()
 
     def _any_failed(self) -> bool:
-        failed = [process for process in self._processes if process.poll() not in (None, 0)]
+        # One that is asked to end while it still loads its libraries has no handler yet, and nothing to drain.
+        fine = (None, 0) if self._signal is None else (None, 0, -signal.SIGTERM)
+        failed = [process for process in self._processes if process.poll() not in fine]
         for process in failed:
             log.error("a worker failed, ending the others", pid=process.pid, status=process.returncode)
         return bool(failed)

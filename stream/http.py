@@ -57,11 +57,15 @@ def service_app(metrics: telemetry.Telemetry, health: Health, board: Board | Non
 class HttpServer:
     """``async with HttpServer(app, host, port, board):`` serves while the block runs. Port 0 takes a free one.
 
+    ``port_from`` is the setting or flag that an error is to name.
     It leaves signals to the service, and ends the board's streams before it waits for open requests.
     """
 
-    def __init__(self, app: Starlette, host: str, port: int, board: Board | None = None) -> None:
+    def __init__(
+        self, app: Starlette, host: str, port: int, board: Board | None = None, *, port_from: str = "http.port"
+    ) -> None:
         self._host = host
+        self._port_from = port_from
         self._board = board
         self._port = port
         self._socket: socket.socket | None = None
@@ -123,10 +127,10 @@ class HttpServer:
         try:
             return socket.create_server((self._host, self._port), family=family, backlog=128)
         except OSError as error:
-            why = error.strerror or str(error)
+            why = (error.strerror or str(error)).partition(" (while")[0]  # there it repeats the address
             raise HttpUnavailableError(
-                f"http.port: cannot listen on {self._host}:{self._port} ({why}); "
-                "choose another http.host or http.port, or port 0 for any free one"
+                f"{self._port_from} = {self._port}: cannot listen on {self._host}:{self._port} ({why}); "
+                "choose another port (0: any free one), or another http.host"
             ) from error
 
 

@@ -23,7 +23,8 @@ def board(
     A subscriber to predictions and alerts that serves a page: the fleet's health,
     each pack as a map of its cells, the fade of a cell with its forecast, the
     alerts that stand, the weakest cells. It begins with all that the topics hold,
-    joins no group, and takes nothing from the service, which may run elsewhere.
+    joins no group, and takes nothing from the service, which may run elsewhere and
+    start later.
     http.host says on which address it answers. Ends on Ctrl-C.
 
     [bold]Examples[/bold]
@@ -31,6 +32,6 @@ def board(
       cyclecast board --bootstrap kafka:9092 --port 8080
     """
     settings = tool_settings(config, kafka__bootstrap=bootstrap)
-    from cyclecast.live_board import serve_board
+    from cyclecast.live_board import LiveBoard
 
-    asyncio.run(serve_board(settings, port, lambda url: typer.echo(f"live board at {url} (Ctrl-C ends it)")))
+    asyncio.run(LiveBoard(settings).serve(port, lambda url: typer.echo(f"live board at {url} (Ctrl-C ends it)")))

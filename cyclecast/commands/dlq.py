@@ -33,7 +33,7 @@ Reason = Annotated[str | None, typer.Option(help="Only those refused for this re
 def place_of(text: str) -> tuple[int, int]:
     """The partition and the offset that ``PARTITION:OFFSET`` names. Raises `ConfigurationError`."""
     partition, _, offset = text.partition(":")
-    if not (partition.isdecimal() and offset.isdecimal()):
+    if not (partition.isdecimal() and offset.isdecimal() and int(offset) < 2**63):
         raise ConfigurationError(f"PARTITION:OFFSET = {text!r}: give two numbers as `cyclecast dlq list` prints them")
     return int(partition), int(offset)
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from cyclecast.commands.model_check import known_artifact
+from cyclecast.commands.out_folder import usable_out
 from stream.errors import ConfigurationError
 
 
@@ -40,6 +41,7 @@ def export(
     known_artifact(model, "DIR")
     if out.is_dir():
         raise ConfigurationError(f"--out = {str(out)!r}: is a folder; give the file to write")
+    usable_out(out, out.parent)
     from model.artifact import load
     from model.export import export as write
 

@@ -40,9 +40,9 @@ def inspect(
     from cyclecast import inspection
 
     with reader_may_leave():
-        if what.startswith(_TOPIC):
+        if (name := what.removeprefix(_TOPIC)) and name != what:
             settings = tool_settings(config, kafka__bootstrap=bootstrap)
-            inspection.show_topic(asyncio.run(inspection.topic(settings, what.removeprefix(_TOPIC))), as_json=as_json)
+            inspection.show_topic(asyncio.run(inspection.topic(settings, name)), as_json=as_json)
             return
         path = Path(what)
         if inspection.is_artifact(what):

@@ -11,6 +11,7 @@ import typer
 
 from cyclecast.commands.model_check import known_artifact, usable_device
 from cyclecast.commands.options import Recordings
+from cyclecast.commands.out_folder import usable_out
 from stream.errors import ConfigurationError
 
 
@@ -85,6 +86,7 @@ def train(
             if leads:
                 show(planned)
             return
+        usable_out(out, out)
         with TrainingProgress(training.epochs) as shown:
             manifest = run_training(
                 recordings,

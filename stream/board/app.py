@@ -46,7 +46,8 @@ class Board:
         self._snapshot_s = float("-inf")
         self._snapshot_seq = -1
         self._ticks = 0
-        self._alerts_told = 0
+        self._alerts_known = True
+        self._alerts_told: int | None = 0
 
     def feed(self, prediction: Prediction) -> None:
         """Takes one prediction; cheap, and never waits."""
@@ -55,6 +56,10 @@ class Board:
     def feed_alert(self, alert: Alert) -> None:
         """Takes one alert that begins or ends; as cheap."""
         self.fleet.standing.feed(alert)
+
+    def tell_alerts(self, known: bool) -> None:
+        """Whether there is anything that alerts come from; without it the page does not say that none stands."""
+        self._alerts_known, self._alerts_told = known, None
 
     def close(self) -> None:
         """Ends the streams of all readers, so that the server can stop."""
@@ -83,6 +88,8 @@ class Board:
         # One body serves many readers, but never across a delta: a reader that joined after it would miss it.
         if self.fleet.seq != self._snapshot_seq or now_s - self._snapshot_s >= _SNAPSHOT_AGE_S:
             snapshot = msgspec.to_builtins(self.fleet.snapshot(_WEAKEST, _ALERTS))
+            if not self._alerts_known:
+                snapshot["alerts"] = None
             self._snapshot = msgspec.json.encode({"boot": self._boot, **snapshot, "service": self._service()})
             self._snapshot_s, self._snapshot_seq = now_s, self.fleet.seq
         return _json(self._snapshot)
@@ -131,7 +138,7 @@ class Board:
         }
         if tables:
             delta |= {"histogram": self.fleet.histogram(), "weakest": self.fleet.weakest(_WEAKEST)}
-            if self._alerts_told != (changes := self.fleet.standing.changes):
+            if self._alerts_known and self._alerts_told != (changes := self.fleet.standing.changes):
                 self._alerts_told = changes
                 delta["alerts"] = self.fleet.alerts(_ALERTS)
         return _event("delta", delta)

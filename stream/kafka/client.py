@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterator
+from ssl import SSLError
 from typing import Any, Protocol, TypeVar
 
 import structlog
@@ -74,14 +75,21 @@ async def patiently(
             return await attempt()
         except AWAY as error:
             if patience_s is not None and loop.time() - begin_s >= patience_s:
-                raise Retry(
-                    f"no Kafka broker answers at {bootstrap} ({error}); start one (`cyclecast broker`), "
-                    "or name another with --bootstrap"
-                ) from error
+                raise Retry(_told(error, bootstrap)) from error
             if not waiting:
-                log.warning("waiting for the broker", bootstrap=bootstrap)
+                log.warning("waiting for the broker", bootstrap=bootstrap, error=str(error))
                 waiting = True
             await asyncio.sleep(RETRY_S)
+
+
+def _told(error: Exception, bootstrap: str) -> str:
+    if isinstance(error, SSLError):  # of files here: what a broker says of them comes as an error of the connection
+        return f"kafka.security.ca_file, cert_file or key_file cannot be used ({error}); give files in PEM form"
+    why = "" if "Unable to bootstrap" in str(error) else f" ({error})"  # that only tells the address again
+    return (
+        f"no Kafka broker answers at {bootstrap}{why}; start one (`cyclecast broker`, or docker compose up), "
+        "or name another with --bootstrap HOST:PORT"
+    )
 
 
 async def started(make: Callable[[], Started], bootstrap: str, patience_s: float | None = None) -> Started:

@@ -13,6 +13,14 @@ from stream.kafka.client import connection, patiently, started, stopped
 from stream.settings import Settings
 
 
+class NoTopicError(Fatal):
+    """A topic does not exist, or this user may not see it."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(f"topic {topic} does not exist on this broker; `cyclecast stream` creates it")
+        self.topic = topic
+
+
 async def subscribe(
     settings: Settings,
     topics: Sequence[str],
@@ -23,7 +31,7 @@ async def subscribe(
 ) -> AsyncGenerator[list[Any], None]:
     """Yields what each poll brings (``aiokafka.ConsumerRecord``, in order within a partition), and ``[]`` when nothing.
 
-    Raises `Retry` while no broker answers within ``patience_s`` and `Fatal` where a topic does not exist.
+    Raises `Retry` while no broker answers within ``patience_s`` and `NoTopicError` where a topic is not there.
     """
 
     def make() -> Any:
@@ -56,11 +64,10 @@ async def _partitions(settings: Settings, topics: Sequence[str]) -> list[TopicPa
     admin = AIOKafkaAdminClient(**connection(settings.kafka))
     try:
         await admin.start()
-        known = await admin.list_topics()
+        described = {each["topic"]: each["partitions"] for each in await admin.describe_topics()}
         for topic in topics:
-            if topic not in known:
-                raise Fatal(f"topic {topic} does not exist on this broker; `cyclecast stream` creates it")
-        described = await admin.describe_topics(list(topics))
-        return [TopicPartition(each["topic"], part["partition"]) for each in described for part in each["partitions"]]
+            if not described.get(topic):  # one that is just being made has no partitions yet
+                raise NoTopicError(topic)
+        return [TopicPartition(topic, part["partition"]) for topic in topics for part in described[topic]]
     finally:
         await stopped(admin)

@@ -202,6 +202,23 @@ async def test_alerts_that_stand_are_listed_live_the_newest_first(browser: Any) 
         await expect(tile).to_have_text("0")
 
 
+async def test_where_there_are_no_alerts_the_page_does_not_say_that_none_stands_until_there_may_be(
+    browser: Any,
+) -> None:
+    board = new_board()
+    feed_fleet(board, 2, 4, 5)
+    board.tell_alerts(False)
+    async with server_of(board) as server, opened(browser, server, WIDE) as page:
+        note, tile = page.locator("#alerts-note"), page.locator("#tile-alerts .value")
+        await expect(page.locator("#tile-cells .value")).to_have_text("8")
+        await expect(note).to_have_text("none are published on this broker")
+        await expect(tile).to_have_count(0)
+        await expect(page.locator(".alerts .scroll")).to_be_hidden()
+        board.tell_alerts(True)
+        await expect(note).to_have_text("no alert stands")
+        await expect(tile).to_have_text("0")
+
+
 async def test_an_alert_chooses_its_cell_which_says_what_stands_and_no_more(browser: Any) -> None:
     board = new_board()
     feed_fleet(board, 2, 4, 5)

@@ -57,6 +57,22 @@ def test_train_writes_an_artifact_that_inspect_shows(cyclecast: CommandLine, tmp
     assert "charge_time [h]" in cyclecast.invoke("inspect", str(out)).out
 
 
+@pytest.mark.parametrize("command", ["train", "backtest"])
+@pytest.mark.parametrize("place", ["file", "file/inner"])
+def test_an_out_that_cannot_be_written_into_is_told_before_the_work(
+    cyclecast: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, place: str
+) -> None:
+    def worked(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("model.train.train", worked)
+    monkeypatch.setattr("cyclecast.backtesting.backtest", worked)
+    (tmp_path / "file").write_text("in the way")
+    ended = cyclecast.invoke(command, str(SAMPLE), "--out", str(tmp_path / place))
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1), ended
+    assert f"--out = '{tmp_path / place}'" in ended.err
+
+
 def test_a_model_of_charge_windows_is_trained_and_backtested(cyclecast: CommandLine, tmp_path: Path) -> None:
     config = tmp_path / "window.toml"
     config.write_text(QUICK + CHARGE_WINDOW)

@@ -109,9 +109,11 @@ async def test_without_a_board_there_is_no_page() -> None:
 async def test_a_taken_port_is_a_clear_error_that_says_what_to_change() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        server = HttpServer(service_app(Telemetry(), Health(SystemClock()), None), "127.0.0.1", port)
-        with pytest.raises(HttpUnavailableError, match=rf"http\.port.*127\.0\.0\.1:{port}.*in use.*port 0"):
-            await server.start()
+        for named, words in (({}, r"http\.port"), ({"port_from": "--port"}, "--port")):
+            server = HttpServer(service_app(Telemetry(), Health(SystemClock()), None), "127.0.0.1", port, **named)
+            told = rf"^{words} = {port}: cannot listen on 127\.0\.0\.1:{port} \(Address already in use\); .*0: any free"
+            with pytest.raises(HttpUnavailableError, match=told):
+                await server.start()
 
 
 async def test_the_port_is_free_again_after_the_stop_even_with_open_streams() -> None:

@@ -88,7 +88,7 @@ async def test_no_broker_fails_and_says_how_to_get_one(monkeypatch: pytest.Monke
 
 
 def test_doctor_exits_with_1_when_something_fails_and_speaks_json(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, artifact: Path
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, artifact: Path, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("stream.kafka.probe._PATIENCE_S", 0.0)
     command = ("doctor", "--bootstrap", f"127.0.0.1:{own_ports(1)[0]}", "--model", str(artifact))
@@ -99,6 +99,13 @@ def test_doctor_exits_with_1_when_something_fails_and_speaks_json(
     assert checks["broker"]["status"] == "fail"
     assert checks["artifact"]["status"] == "ok"
     assert all(check["do"] for check in checks.values() if check["status"] == "fail")
+    assert checks["broker"]["found"] == f"no Kafka broker answers at {command[2]}"
+    (tmp_path / "ca.pem").write_text("no certificate")
+    monkeypatch.setenv("CYCLECAST_KAFKA__SECURITY__PROTOCOL", "SSL")
+    monkeypatch.setenv("CYCLECAST_KAFKA__SECURITY__CA_FILE", str(tmp_path / "ca.pem"))
+    secured = {check["name"]: check for check in json.loads(CommandLine(capsys).invoke(*command, "--json").out)}
+    assert "ca_file" in secured["broker"]["found"]
+    assert "PEM" in secured["broker"]["do"]
     shown = CommandLine(capsys).invoke(*command)
     assert shown.code == 1
     assert "what to do" in shown.out

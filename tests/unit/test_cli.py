@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,13 @@ def cyclecast(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
         monkeypatch.delenv(name)
     monkeypatch.setenv("COLUMNS", "100")
     return CommandLine(capsys)
+
+
+@pytest.fixture(scope="module")
+def taken() -> Iterator[int]:
+    """A port that somebody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening.getsockname()[1]
 
 
 def test_the_commands_are_those_of_the_contract() -> None:
@@ -103,22 +112,26 @@ def test_version_is_that_of_the_package(cyclecast: CommandLine) -> None:
         ("export cycle --to tflite --out x", "--to"),
         ("export /nowhere --to onnx --out x", "DIR = '/nowhere'"),
         ("export cycle --to onnx --out {folder}", "--out"),
+        ("export cycle --to torchscript --out {samples}/x", "--out = '{samples}/x'"),
         ("inspect /nowhere", "PATH = '/nowhere'"),
+        ("inspect topic:", "PATH = 'topic:'"),
+        ("board --port {taken}", "--port = {taken}: cannot listen"),
         ("doctor --bootstrap nowhere", "kafka.bootstrap"),
         ("dlq", "command"),
         ("dlq show 12", "PARTITION:OFFSET = '12'"),
+        ("dlq show 0:9223372036854775808", "PARTITION:OFFSET = '0:9223372036854775808'"),
         ("dlq redrive 1:x", "PARTITION:OFFSET = '1:x'"),
         ("dlq redrive 1:2 --reason not_json", "--reason"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(
-    cyclecast: CommandLine, tmp_path: Path, arguments: str, said: str
+    cyclecast: CommandLine, tmp_path: Path, taken: int, arguments: str, said: str
 ) -> None:
     wrong = tmp_path / "wrong.toml"
     wrong.write_text("nonsense = 1\n")
     sample = tmp_path / "sample.csv"
     sample.write_text("t_ms,current_a\n1,2\n")
-    places = {"samples": str(sample), "wrong": str(wrong), "folder": str(tmp_path)}
+    places = {"samples": str(sample), "wrong": str(wrong), "folder": str(tmp_path), "taken": taken}
     ended = cyclecast.invoke(*(word.format(**places) for word in arguments.split()))
     assert ended.code == 2, ended
     assert ended.out == ""
@@ -137,13 +150,26 @@ def test_a_wrong_environment_is_one_line_and_exit_code_2(
     assert "did you mean CYCLECAST_KAFKA__BOOTSTRAP?" in ended.err
 
 
-def test_a_file_that_is_no_recording_is_one_line_and_exit_code_1(cyclecast: CommandLine, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["inspect", "train --out {out}", "backtest --out {out}", "replay"])
+def test_a_file_that_is_no_recording_is_one_line_and_exit_code_1(
+    cyclecast: CommandLine, tmp_path: Path, command: str
+) -> None:
     broken = tmp_path / "broken.parquet"
     broken.write_bytes(b"PAR1 but not for long")
-    ended = cyclecast.invoke("inspect", str(broken))
+    ended = cyclecast.invoke(*command.format(out=tmp_path / "out").split(), str(broken))
     assert ended.code == 1
+    assert ended.err.count("\n") == 1, ended.err
     assert str(broken) in ended.err
     assert "Traceback" not in ended.err
+
+
+def test_an_error_cannot_steer_the_terminal(cyclecast: CommandLine, tmp_path: Path) -> None:
+    strange = tmp_path / "strange.csv"
+    strange.write_bytes(b"one\nand,\x1b[31mtwo\n")
+    ended = cyclecast.invoke("inspect", str(strange))
+    assert ended.code == 1
+    assert "\\x1b[31mtwo" in ended.err
+    assert "\x1b" not in ended.err
 
 
 def test_an_interrupt_is_exit_code_130(cyclecast: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:

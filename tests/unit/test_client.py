@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaConnectionError
 
+from stream.errors import Retry
 from stream.kafka import client
-from stream.kafka.client import stopped
+from stream.kafka.client import connection, started, stopped
+from stream.settings import KafkaSettings
 
 
 class Ends:
@@ -24,6 +28,16 @@ class Ends:
         if self.error is not None:
             raise self.error
         self.ended = True
+
+
+async def test_files_of_the_settings_that_are_no_certificates_are_told_and_not_a_broker_that_is_away(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "ca.pem").write_text("no certificate")
+    settings = KafkaSettings.model_validate({"security": {"protocol": "SSL", "ca_file": tmp_path / "ca.pem"}})
+    with pytest.raises(Retry, match=r"^kafka\.security\..*certificate") as told:
+        await started(lambda: AIOKafkaConsumer(**connection(settings)), settings.bootstrap, patience_s=0.0)
+    assert "cyclecast broker" not in str(told.value)
 
 
 async def test_client_that_hears_of_its_own_cancelling_cancels_nobody_else() -> None:

@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from cyclecast.commands.output import console, interval, table
-from stream.kafka.probe import stored
+from stream.kafka.probe import newest
 from stream.records import PackRollup
 from stream.settings import Settings
 
@@ -18,15 +18,12 @@ _COLUMNS = ("pack", "SOH", ">spread", "cycles left", ">p(warranty)", ">weakest c
 async def print_packs(settings: Settings, pack: str | None, *, as_json: bool) -> None:
     """Prints the packs that the topic holds now: of each its newest roll-up, unless that is a null."""
     topic = settings.topics.packs
-    held: dict[bytes, bytes | None] = {}
-    async for records in stored(settings, topic):
-        held |= {record.key: record.value for record in records}
-    decode = msgspec.json.Decoder(PackRollup).decode
-    packs = sorted((decode(value) for value in held.values() if value is not None), key=_weakness)
+    held = await newest(settings, topic)
+    packs = sorted(map(msgspec.json.Decoder(PackRollup).decode, held.values()), key=_weakness)
     chosen = [each for each in packs if pack is None or each.pack_id == pack]
     if as_json:
         for each in chosen:
-            typer.echo((held[each.pack_id.encode()] or b"").decode())
+            typer.echo(held[each.pack_id.encode()].decode())
     elif chosen:
         console().print(table(f"{topic}: {len(chosen):,} packs", _COLUMNS, _rows(chosen)))
     elif packs:

@@ -78,6 +78,14 @@ async def stored(settings: Settings, topic: str) -> AsyncIterator[list[Any]]:
                     ends.setdefault(each, end)
 
 
+async def newest(settings: Settings, topic: str) -> dict[bytes, bytes]:
+    """What a topic says now of each key: its newest committed value, unless that is a null. Raises as `stored`."""
+    held: dict[bytes, bytes | None] = {}
+    async for records in stored(settings, topic):
+        held |= {record.key: record.value for record in records}
+    return {key: value for key, value in held.items() if value is not None}
+
+
 async def record_at(settings: Settings, topic: str, partition: int, offset: int) -> Any:
     """The record (``aiokafka.ConsumerRecord``) at an offset. Raises `Fatal` where there is none."""
     async with _consumer(settings) as consumer:

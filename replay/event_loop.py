@@ -11,7 +11,7 @@ _Result = TypeVar("_Result")
 
 
 def run_to_end(main: Coroutine[Any, Any, _Result]) -> _Result:
-    """Like ``asyncio.run``, and where a loop turns already in a thread beside it. An interrupt cancels it there, too."""
+    """As ``asyncio.run``; where a loop turns already, in a thread beside it. An interrupt cancels it there, too."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -36,7 +36,7 @@ RUN cd / && NUMBA_CACHE_DIR=/opt/cyclecast/kernels MPLCONFIGDIR=/tmp/matplotlib 
        [warm_kernels(load(k).manifest) for k in ("cycle", "sample")]; Predictor(load("cycle"), "cpu").warm(1)' \
  && chown -R 10001:10001 /opt/cyclecast/kernels
 
-FROM ${BASE_IMAGE}
+FROM ${BASE_IMAGE} AS service
 LABEL org.opencontainers.image.title="cyclecast" \
       org.opencontainers.image.description="Streaming online predictor of battery life for live BMS telemetry" \
       org.opencontainers.image.licenses="Apache-2.0"
@@ -59,3 +59,26 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \
   CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8601/healthz', timeout=2)"]
 ENTRYPOINT ["cyclecast"]
 CMD ["--help"]
+
+# The same and JupyterLab: `docker build --target notebook`. A volume over the folder of the notebooks begins with those of the image
+# and keeps what their user makes of them. Without JUPYTER_TOKEN Jupyter makes a token and logs it.
+FROM service AS notebook
+USER 0:0
+COPY locks/notebook.txt /tmp/notebook.txt
+# Laid over what is there, by the pip of the base image, which is behind the environment's own folder in PATH. The lock names no torch.
+RUN PATH=${PATH#*:} python3 -m pip --python /opt/cyclecast/bin/python install --disable-pip-version-check --no-cache-dir \
+      --root-user-action=ignore --require-hashes -r /tmp/notebook.txt \
+ && rm /tmp/notebook.txt \
+ && install -d -o 10001 -g 10001 /opt/cyclecast/notebooks
+COPY deploy/jupyter/ /opt/cyclecast/etc/jupyter/
+COPY --chown=10001:10001 notebooks/ /opt/cyclecast/notebooks/
+WORKDIR /opt/cyclecast/notebooks
+USER 10001:10001
+EXPOSE 8888
+HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \
+  CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8888/api', timeout=2)"]
+ENTRYPOINT ["jupyter-lab"]
+CMD ["--ip=0.0.0.0"]
+
+# The last stage is what `docker build` makes.
+FROM service

@@ -20,7 +20,7 @@ BENCH := $(wildcard bench/__main__.py)
 ACCURACY := $(wildcard bench/accuracy.py bench/accuracy/__main__.py)
 DOCS := $(wildcard docs/generate.py)
 
-.PHONY: help setup demo test lint kernels chaos bench bench-peers accuracy samples image chart docs locks clean
+.PHONY: help setup demo test lint kernels chaos bench bench-peers accuracy samples notebook image chart docs locks clean
 
 help:
 	@echo 'make demo      a simulated fleet through an embedded broker to predictions, and a live page (ARGS="--duration 20")'
@@ -32,6 +32,7 @@ help:
 	@echo 'make bench-peers  the same job done with other stream processors, side by side'
 	@echo 'make accuracy  backtests over recorded data, beside the baselines'
 	@echo 'make samples   simulates the sample fleet again (needs PyBaMM: 800 MB)'
+	@echo 'make notebook  JupyterLab on the notebooks, behind a token (JUPYTER_TOKEN, else it makes one and prints it)'
 	@echo 'make image     the container image (BASE_IMAGE=... for another base)'
 	@echo 'make chart     what the tests look at of the Helm chart, rendered again (needs helm)'
 	@echo 'make docs      generated documents, and the schema of the chart'
@@ -57,6 +58,11 @@ $(VENV)/.dev: locks/dev.txt $(VENV)/.runtime
 $(VENV)/.simulate: locks/simulate.txt $(VENV)/.runtime
 	@echo 'installing PyBaMM (800 MB)'
 	@$(PIP) install --require-hashes -r locks/simulate.txt
+	@touch $@
+
+$(VENV)/.notebook: locks/notebook.txt $(VENV)/.runtime
+	@echo 'installing JupyterLab'
+	@$(PIP) install --require-hashes -r locks/notebook.txt
 	@touch $@
 
 setup: $(VENV)/.dev
@@ -101,6 +107,9 @@ endif
 
 samples: $(VENV)/.simulate
 	$(BIN)/python -m replay.simulate $(ARGS)
+
+notebook: $(VENV)/.notebook
+	@JUPYTER_CONFIG_PATH=$(CURDIR)/deploy/jupyter $(BIN)/jupyter-lab --ip=127.0.0.1 --ServerApp.root_dir=notebooks $(ARGS)
 
 image:
 	@command -v $(firstword $(DOCKER)) >/dev/null || { echo 'make image: there is no $(firstword $(DOCKER)) here; install Docker (https://docs.docker.com/get-docker), or name what builds: make image DOCKER=podman' >&2; exit 2; }

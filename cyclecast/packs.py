@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 import typer
 
 from cyclecast.commands.output import console, interval, table
 from cyclecast.subscription import as_published, read
-from stream.kafka.probe import stored
+from stream.kafka.probe import newest
 from stream.records import PackRollup
 from stream.settings import Settings
 
@@ -20,19 +19,18 @@ _COLUMNS = ("pack", "SOH", ">spread", "cycles left", ">p(warranty)", ">weakest c
 async def print_packs(settings: Settings, pack: str | None, *, as_json: bool) -> None:
     """Prints the packs that the topic holds now: of each its newest roll-up, unless that is a null."""
     topic = settings.topics.packs
-    held: dict[bytes, Any] = {}
-    async for records in stored(settings, topic):
-        held |= {record.key: record for record in records}
     decode = msgspec.json.Decoder(PackRollup).decode
-    packs = sorted((each for record in held.values() if (each := read(record, decode)) is not None), key=_weakness)
-    chosen = [each for each in packs if pack is None or each.pack_id == pack]
+    held = [(value, record) for record in await newest(settings, topic) if (value := read(record, decode)) is not None]
+    held.sort(key=lambda each: _weakness(each[0]))
+    chosen = [each for each in held if pack is None or each[0].pack_id == pack]
     if as_json:
-        for each in chosen:
-            typer.echo(as_published(held[each.pack_id.encode()]))
+        for _, record in chosen:
+            typer.echo(as_published(record))
     elif chosen:
-        console().print(table(f"{topic}: {len(chosen):,} packs", _COLUMNS, _rows(chosen)))
-    elif packs:
-        typer.echo(f"{topic}: no pack {pack} among its {len(packs):,}; `cyclecast packs` lists them")
+        rows = _rows([value for value, _ in chosen])
+        console().print(table(f"{topic}: {len(chosen):,} packs", _COLUMNS, rows))
+    elif held:
+        typer.echo(f"{topic}: no pack {pack} among its {len(held):,}; `cyclecast packs` lists them")
     else:
         typer.echo(
             f"{topic} holds no pack: roll-ups come with predictions; `cyclecast predictions` shows whether any do"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import pyarrow as pa
 from model.artifact import load
 from model.predictor import Predictor
 from model.recording import Recording
+from replay.event_loop import run_to_end
 from replay.feeder import Feed
 from replay.fleet import Member
 from replay.prediction_table import prediction_table
@@ -81,7 +81,7 @@ def run_pipeline(assigned: Sequence[Assigned], settings: Settings, progress: Cal
     interval_s = settings.commit.interval_ms / 1000
     outlet = AtLeastOnce(sink, source.commit, interval_s=interval_s, telemetry=telemetry, clock=clock)
     pipeline = assemble(source, outlet, predictor, artifact.manifest, settings, telemetry=telemetry, clock=clock)
-    asyncio.run(pipeline.run())
+    run_to_end(pipeline.run())
     recordings = [recording for _, recording in assigned]
     letters = Counter(
         value.decode()

@@ -78,6 +78,14 @@ async def stored(settings: Settings, topic: str) -> AsyncIterator[list[Any]]:
                     ends.setdefault(each, end)
 
 
+async def newest(settings: Settings, topic: str) -> list[Any]:
+    """What a topic says now of each key: its newest committed record, unless its value is null. Raises as `stored`."""
+    held: dict[bytes, Any] = {}
+    async for records in stored(settings, topic):
+        held |= {record.key: record for record in records}
+    return [record for record in held.values() if record.value is not None]
+
+
 async def record_at(settings: Settings, topic: str, partition: int, offset: int) -> Any:
     """The record (``aiokafka.ConsumerRecord``) at an offset. Raises `Fatal` where there is none."""
     async with _consumer(settings) as consumer:

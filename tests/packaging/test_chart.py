@@ -45,8 +45,9 @@ from tests.packaging.rendering import (
 
 ROOT = Path(__file__).parents[2]
 JOB = ROOT / "deploy" / "kubernetes" / "train-job.yaml"
-DOCKERFILE = (ROOT / "Dockerfile").read_text()
-IMAGE_ENV = dict(re.findall(r"^    ([A-Z_]+)=(\S+?)(?: \\)?$", DOCKERFILE, re.MULTILINE))
+# The stage that the pods run.
+IMAGE = re.split(r"^FROM ", (ROOT / "Dockerfile").read_text().partition(" AS service\n")[2], flags=re.MULTILINE)[0]
+IMAGE_ENV = dict(re.findall(r"^    ([A-Z_]+)=(\S+?)(?: \\)?$", IMAGE, re.MULTILINE))
 WORKLOADS = {"StatefulSet", "Deployment", "Job"}
 
 
@@ -191,7 +192,7 @@ def test_a_pod_has_its_own_name_in_the_group() -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_a_pod_is_what_the_image_promises(name: str) -> None:
     workload = ALL[name]
-    (user,) = set(re.findall(r"^USER (\d+):\1$", DOCKERFILE, re.MULTILINE))
+    (user,) = set(re.findall(r"^USER (\d+):\1$", IMAGE, re.MULTILINE))
     security = pod(workload)["securityContext"]
     assert security["runAsNonRoot"] is True
     assert security["runAsUser"] == security["runAsGroup"] == int(user)

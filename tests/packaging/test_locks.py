@@ -58,7 +58,12 @@ def _asked(pyproject: dict[str, Any], *extras: str) -> list[Requirement]:
 
 @pytest.mark.parametrize(
     ("name", "extras"),
-    [("runtime", ("demo",)), ("dev", ("dev", "demo", "export")), ("simulate", ("demo", "simulate"))],
+    [
+        ("runtime", ("demo",)),
+        ("dev", ("dev", "demo", "export")),
+        ("simulate", ("demo", "simulate")),
+        ("notebook", ("notebook",)),
+    ],
 )
 def test_a_lock_holds_what_is_asked_for(pyproject: dict[str, Any], name: str, extras: tuple[str, ...]) -> None:
     pins = _pins(ROOT / "locks" / f"{name}.txt")
@@ -76,8 +81,9 @@ def test_all_locks_agree_on_versions() -> None:
     assert {name: held for name, held in everywhere.items() if len(set(map(frozenset, held.values()))) > 1} == {}
 
 
-def test_the_lock_for_a_base_with_torch_installs_neither_torch_nor_cuda() -> None:
-    for requirement, _ in _entries(ROOT / "locks" / "runtime-without-torch.txt"):
+@pytest.mark.parametrize("name", ["runtime-without-torch", "notebook"])
+def test_a_lock_that_may_lie_over_a_base_s_torch_installs_neither_torch_nor_cuda(name: str) -> None:
+    for requirement, _ in _entries(ROOT / "locks" / f"{name}.txt"):
         if re.match(r"torch$|triton$|nvidia-|cuda-", requirement.name):
             assert requirement.marker is not None, requirement
             assert not requirement.marker.evaluate(), requirement

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, wait
+from threading import Thread
 from typing import Any, TypeVar
 
 _Result = TypeVar("_Result")
@@ -17,16 +18,23 @@ def run_to_end(main: Coroutine[Any, Any, _Result]) -> _Result:
     except RuntimeError:
         return asyncio.run(main)
     began: Future[Callable[[], object]] = Future()
+    ended: Future[_Result] = Future()
 
     async def cancellable() -> _Result:
         loop, task = asyncio.get_running_loop(), asyncio.ensure_future(main)
         began.set_result(lambda: loop.call_soon_threadsafe(task.cancel))
         return await task
 
-    with ThreadPoolExecutor(1, "event-loop") as beside:
-        running = beside.submit(asyncio.run, cancellable())
+    def run() -> None:
         try:
-            return running.result()
-        except KeyboardInterrupt:
-            began.result()()
-            raise
+            ended.set_result(asyncio.run(cancellable()))
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            ended.set_exception(error)
+
+    try:
+        Thread(target=run, name="event-loop").start()  # an interrupt may come while this waits for the thread
+        return ended.result()
+    except KeyboardInterrupt:
+        began.result()()
+        wait([ended])
+        raise

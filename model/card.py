@@ -76,10 +76,18 @@ def _data(manifest: Manifest) -> list[str]:
     lines = ["## Data", "", _split(manifest), ""]
     for role in _ROLES:
         cells = [cell for cell in manifest.data if cell.role == role]
-        names = ", ".join(cell.cell_id for cell in cells) or "none"
-        lines.append(f"- {role} ({len(cells)}): {names}")
+        lines.append(f"- {role} ({len(cells)}): {_by_pack([cell.cell_id for cell in cells]) or 'none'}")
     sources = sorted({cell.source for cell in manifest.data if cell.source})
     return [*lines, "", "Sources: " + ("; ".join(sources) or "not named"), ""]
+
+
+def _by_pack(cell_ids: list[str]) -> str:
+    """Each pack once, with those of its cells that are named; a cell without a pack by itself."""
+    packs: dict[str, list[str]] = {}
+    for cell_id in cell_ids:
+        pack_id, _, cell = cell_id.partition("/")
+        packs.setdefault(pack_id, []).extend(filter(None, [cell]))
+    return ", ".join(f"{pack_id} ({' '.join(cells)})" if cells else pack_id for pack_id, cells in packs.items())
 
 
 def _split(manifest: Manifest) -> str:

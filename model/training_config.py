@@ -106,22 +106,33 @@ def load_config(path: Path) -> Training:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise TrainingConfigError(f"{path}: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise TrainingConfigError(f"{path}: not TOML: {error}") from error
     try:
         return Training.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "targets"
-        what = first["msg"]
         if first["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(str(first["loc"][-1]), _known_keys(), 1)
-            what = f"unknown key{f', did you mean {near[0]}?' if near else ''}"
-        raise TrainingConfigError(f"{path}: {key}: {what}") from error
+            key, what = f"{key}:", f"unknown key{_meant(str(first['loc'][-1]), str(first['loc'][0]))}"
+        else:
+            key, what = f"{key} = {first['input']!r}:" if _plain(first["input"]) else f"{key}:", first["msg"]
+        raise TrainingConfigError(f"{path}: {key} {what}") from error
 
 
-def _known_keys() -> list[str]:
-    return [*Training.model_fields, *Split.model_fields, *Augmentation.model_fields, *CycleSteps.model_fields]
+def _plain(value: object) -> bool:
+    return isinstance(value, str | int | float)
+
+
+def _meant(key: str, section: str) -> str:
+    """The known key most like an unknown one, in its own section or with the name of another's."""
+    sections: dict[str, type[Frozen]] = {"": Training, "split": Split, "augment": Augmentation, "steps": CycleSteps}
+    known = {name: of for of, fields in sections.items() for name in fields.model_fields}
+    near = difflib.get_close_matches(key, known, 1)
+    if not near:
+        return ""
+    of = known[near[0]]
+    return f", did you mean {near[0] if of in ('', section) else f'{of}.{near[0]}'}?"
 
 
 def split_by_cell(
@@ -136,10 +147,11 @@ def split_by_cell(
     Of ``known`` cells an earlier training has learned: they may only train. Cells that ``ended`` are recorded until
     the end of their life: each role gets its share of them, since they alone calibrate an interval of RUL.
     """
+    packs = {cell_id: cell_id.split("/")[0] for cell_id in cell_ids}
+    _refuse_unknown(split.test_cells, {*packs, *packs.values()})
     roles: dict[str, Role] = {}
     units: dict[str, list[str]] = {}
-    for cell_id in sorted(cell_ids):
-        pack_id = cell_id.split("/")[0]
+    for cell_id, pack_id in sorted(packs.items()):
         if cell_id in split.test_cells or pack_id in split.test_cells:
             if cell_id in known:
                 told = f"split.test_cells: the artifact to start from learned from {cell_id}: it can test nothing"
@@ -169,6 +181,16 @@ def split_by_cell(
         roles |= _drawn(free, "validation", split.validation * total, keep=to_train)
     roles |= dict.fromkeys([*trained, *(cell_id for cells in free for cell_id in cells)], "train")
     return roles
+
+
+def _refuse_unknown(test_cells: Sequence[str], known: set[str]) -> None:
+    unknown = []
+    for name in test_cells:
+        if name not in known:
+            near = difflib.get_close_matches(name, sorted(known), 1)
+            unknown.append(f"{name} (did you mean {near[0]}?)" if near else name)
+    if unknown:
+        raise TrainingConfigError(f"split.test_cells: no recording has a cell or pack named {', '.join(unknown)}")
 
 
 def _mixed(units: list[list[str]], ended: frozenset[str]) -> list[list[str]]:

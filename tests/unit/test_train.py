@@ -240,7 +240,7 @@ def test_sample_steps_train_too(tmp_path: Path) -> None:
 
 
 def test_without_any_label_training_is_refused(tmp_path: Path) -> None:
-    short = [fading_cell(f"C{index}", cycles=2) for index in range(4)]
+    short = [fading_cell(f"C{index}", cycles=2) for index in range(5)]
     with pytest.raises(TrainingError, match="no train cell has a window with a label"):
         train(short, TINY, tmp_path)
 

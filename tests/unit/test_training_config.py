@@ -50,8 +50,9 @@ def test_a_file_says_steps_targets_and_split(tmp_path: Path) -> None:
         ("epoch = 3", "epoch: unknown key, did you mean epochs?"),
         ("[split]\nvalidatoin = 0.2", "split.validatoin: unknown key, did you mean validation?"),
         ("zzz = 3", "zzz: unknown key"),
-        ("epochs = 0", "epochs: Input should be greater than 0"),
-        ("lr = 'fast'", "lr: Input should be a valid number"),
+        ("epochs = 0", "epochs = 0: Input should be greater than 0"),
+        ("lr = 'fast'", "lr = 'fast': Input should be a valid number"),
+        ("test_cells = ['P1']", "test_cells: unknown key, did you mean split.test_cells?"),
         ("[steps]\nkind = 'day'", "steps:"),
         ("targets = []", "targets: Value error, targets must be one or more"),
         ('steps = { kind = "sample" }\naugment = { paces = [0.8] }', "only cycle steps have a pace"),
@@ -69,6 +70,13 @@ def test_what_is_wrong_is_said_with_file_and_key(tmp_path: Path, text: str, said
         load_config(path)
     assert str(refusal.value).startswith(f"{path}: ")
     assert said in str(refusal.value)
+
+
+def test_a_file_that_is_no_text_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "train.toml"
+    path.write_bytes(b'name = "\xff"')
+    with pytest.raises(TrainingConfigError, match=r"not TOML: .*0xff"):
+        load_config(path)
 
 
 def test_a_missing_file_is_said(tmp_path: Path) -> None:
@@ -89,6 +97,14 @@ def test_every_cell_has_one_role_and_the_seed_decides() -> None:
 def test_named_test_cells_and_packs_never_train() -> None:
     roles = split_by_cell(CELLS, Split(test_cells=("P1", "P3/4")), 0)
     assert sorted(cell for cell, role in roles.items() if role == "test") == [*(f"P1/{i}" for i in range(5)), "P3/4"]
+
+
+def test_a_test_cell_that_no_recording_has_is_refused_lest_the_one_that_was_meant_trains() -> None:
+    with pytest.raises(TrainingConfigError) as refusal:
+        split_by_cell(CELLS, Split(test_cells=("P1", "P3/44", "NOPE")), 0)
+    assert str(refusal.value) == (
+        "split.test_cells: no recording has a cell or pack named P3/44 (did you mean P3/4?), NOPE"
+    )
 
 
 @pytest.mark.parametrize("count", [3, 4, 5])

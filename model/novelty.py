@@ -21,7 +21,7 @@ from model.schema import CycleSteps, SampleSteps
 
 QUANTILE = 0.99  # of an unseen cell's windows pass
 _CLUSTERS = 4  # more of them follow the packs that trained, and call a new pack of the same kind strange
-_WINDOWS = 20_000  # to fit on, alike many of each cell
+_WINDOWS = 20_000  # to fit on, alike many of each pack
 _TAIL = 0.001  # of training windows beyond either end of the range: glitches are no part of it
 _LEAST_EXCESS = 0.5  # standard deviations outside the range that always pass
 _FEW = 20  # windows of a cluster from which a quantile is taken
@@ -178,10 +178,12 @@ def fit_novelty(
 
 
 def _evenly(windows: WindowSet, rows: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Some of the rows, as many of each cell where it has them."""
-    cells = np.unique(windows.cell[rows])
-    most = math.ceil(_WINDOWS / len(cells))
-    mine = (rows[windows.cell[rows] == cell] for cell in cells)
+    """Some of the rows, as many of each pack where it has them: its cells live alike, however many they are."""
+    names = np.array([cell_id.split("/")[0] for cell_id in windows.cell_ids])
+    pack = np.unique(names, return_inverse=True)[1][windows.cell[rows]]
+    packs = np.unique(pack)
+    most = math.ceil(_WINDOWS / len(packs))
+    mine = (rows[pack == each] for each in packs)
     return np.concatenate([own if len(own) <= most else np.sort(rng.choice(own, most, replace=False)) for own in mine])
 
 

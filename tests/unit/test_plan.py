@@ -39,4 +39,4 @@ def test_a_plan_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_plan_refuses_what_training_refuses() -> None:
     with pytest.raises(TrainingError, match="no train cell has a window with a label"):
-        plan([fading_cell(f"C{index}", cycles=2) for index in range(4)], TINY, device="cpu")
+        plan([fading_cell(f"C{index}", cycles=2) for index in range(5)], TINY, device="cpu")

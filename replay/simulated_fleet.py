@@ -1,4 +1,4 @@
-"""The sample fleet's plan: which packs there are, how they are used and how fast they age."""
+"""The sample fleet's plan, and packs beside it: which there are, how they are used and how fast they age."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ DRAW = 20261127
 def drawn_fleet(packs: int) -> tuple[PackPlan, ...]:
     """Plans of ``packs`` packs, LFP and NMC in turn, whose duties, climates and ageing span those of ``FLEET``.
 
-    They have packs to train on that nobody looks at one by one. A pack is drawn from its name alone, so that the first
+    Nobody looks at them one by one: they are there to train on. A pack is drawn from its name alone, so that the first
     ones are the same in every fleet.
     """
     return tuple(_drawn(*divmod(number, 2)) for number in range(packs))
